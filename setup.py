@@ -1,0 +1,35 @@
+"The package's metadata, read from settings.ini: the one place where it is written down."
+
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+config = ConfigParser(delimiters="=")
+config.read(here / "settings.ini", encoding="utf-8")
+cfg = config["DEFAULT"]
+EXTRAS = ("gpu", "jax", "tensorboard", "dev")
+
+setup(
+    name=cfg["lib_name"],
+    version=cfg["version"],
+    description=cfg["description"],
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author=cfg["author"],
+    author_email=cfg["author_email"],
+    url=cfg["git_url"],
+    keywords=cfg["keywords"].split(),
+    license="Apache-2.0",
+    packages=find_packages(include=[cfg["lib_path"], cfg["lib_path"] + ".*"]),
+    include_package_data=True,
+    python_requires=f">={cfg['min_python']}",
+    install_requires=cfg["requirements"].split(),
+    extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in EXTRAS},
+    entry_points={
+        "console_scripts": cfg["console_scripts"].split(),
+        "nbdev": [f"{cfg['lib_name']}={cfg['lib_path']}._modidx:d"],
+    },
+    zip_safe=False,
+)
