@@ -38,7 +38,7 @@ warnings.filterwarnings("ignore", category=TqdmWarning)  # no widgets: the plain
 
 # %% auto #0
 __all__ = ['FREE', 'as_dataset', 'check_fits', 'save_variables', 'load_variables', 'Run', 'HistoryCSV', 'SaveRun', 'save_gif',
-           'Progress', 'StopAtStep', 'build_gan', 'fit', 'check_tensorboard', 'load_run']
+           'Progress', 'StopAtStep', 'build_gan', 'fit', 'check_tensorboard', 'load_run', 'run_data']
 
 # %% ../nbs/api/05_train.ipynb #c404d2dc
 def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None):
@@ -468,3 +468,15 @@ def load_run(outdir) -> Run:
         raise FileNotFoundError(f"the run in {str(outdir)!r} has saved no weights yet")
     load_variables(outdir / "generator.weights", gan.ema_generator.weights)
     return Run(gan.ema_generator, None, history, config, outdir)
+
+# %% ../nbs/api/05_train.ipynb #decb2eb2
+def run_data(run: Run, split: str = "train", data_dir=None) -> Dataset:
+    "The data set of a run, loaded again; warns if the training pixels are not those it was trained on."
+    c = run.config
+    if c["data"] == "arrays":
+        raise ValueError("this run was trained on arrays, which cannot be loaded by name")
+    h = c["image_shape"][0]
+    data = load(c["data"], split, classes=c["class_names"], size=h, data_dir=data_dir)
+    if split == "train" and data.fingerprint != c["fingerprint"]:
+        warnings.warn(f"{c['data']!r} here is not the data this run was trained on", stacklevel=2)
+    return data
