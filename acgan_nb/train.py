@@ -38,7 +38,7 @@ warnings.filterwarnings("ignore", category=TqdmWarning)  # no widgets: the plain
 
 # %% auto #0
 __all__ = ['FREE', 'as_dataset', 'check_fits', 'save_variables', 'load_variables', 'Run', 'HistoryCSV', 'SaveRun', 'save_gif',
-           'Progress', 'StopAtStep', 'build_gan', 'fit', 'check_tensorboard', 'load_run', 'run_data']
+           'Progress', 'StopAtStep', 'build_gan', 'fit', 'check_tensorboard', 'load_run', 'run_data', 'export_run']
 
 # %% ../nbs/api/05_train.ipynb #c404d2dc
 def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None):
@@ -307,6 +307,11 @@ def build_gan(config) -> ACGAN:
     return gan
 
 # %% ../nbs/api/05_train.ipynb #a4dbc92d
+def _hardware():
+    devices = [d for d in keras.distribution.list_devices() if not d.startswith("cpu")]
+    return f"{platform.machine()}, {os.cpu_count()} CPU cores, " + (", ".join(devices) or "no GPU")
+
+
 def _configuration(data, arch, settings, switches):
     "Everything that determines a run, as JSON-able values."
     versions = {p: metadata.version(p) for p in ("keras", "numpy", keras.backend.backend())}
@@ -323,11 +328,12 @@ def _configuration(data, arch, settings, switches):
         "arch": arch,
         **settings,
         **switches,
+        "hardware": _hardware(),
         "versions": {"python": platform.python_version(), **versions},
     }
 
 # %% ../nbs/api/05_train.ipynb #e2d305c7
-FREE = {"steps", "log_every", "versions"}  # may differ between a run and its continuation
+FREE = {"steps", "log_every", "hardware", "versions"}  # may differ between a run and its continuation
 
 
 def _open_outdir(outdir, config, resume):
@@ -480,3 +486,16 @@ def run_data(run: Run, split: str = "train", data_dir=None) -> Dataset:
     if split == "train" and data.fingerprint != c["fingerprint"]:
         warnings.warn(f"{c['data']!r} here is not the data this run was trained on", stacklevel=2)
     return data
+
+# %% ../nbs/api/05_train.ipynb #198f2399
+def export_run(run: Run, folder) -> Path:
+    "A small copy of a run directory, for sharing: no checkpoint, float16 generator. `load_run` reads it."
+    folder = Path(folder)
+    (folder / "samples").mkdir(parents=True, exist_ok=True)
+    grids = sorted((run.outdir / "samples").glob("step_*.png"))
+    names = ["config.json", "history.csv", "samples.gif", "report.json", f"samples/{grids[-1].name}"]
+    for name in names:
+        if (run.outdir / name).exists():
+            shutil.copyfile(run.outdir / name, folder / name)
+    save_variables(folder / "generator.weights", run.generator.weights, "float16")
+    return folder

@@ -1,0 +1,150 @@
+"The repository keeps its promises: exported code, clean notebooks, a complete site, no loose ends."
+
+import ast
+import configparser
+import filecmp
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CONFIG = configparser.ConfigParser()
+CONFIG.read(ROOT / "settings.ini", encoding="utf-8")
+CONFIG = CONFIG["DEFAULT"]
+NBS = ROOT / "nbs"
+NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+PAGES = [p.relative_to(NBS).as_posix() for p in NOTEBOOKS]
+MODULES = "settings data models losses gan train plots metrics evaluate cli".split()
+TRACKED = subprocess.run(
+    ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+).stdout.split("\0")[:-1]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    "The project as committed or about to be, in a folder of its own."
+    root = tmp_path_factory.mktemp("copy") / "project"
+    for folder in ("nbs", "acgan_nb"):
+        shutil.copytree(ROOT / folder, root / folder, symlinks=True)
+    for name in ("settings.ini", "setup.py", "_quarto.yml", "README.md"):
+        shutil.copy(ROOT / name, root / name)
+    return root
+
+
+def in_copy(copy, code):
+    env = {**os.environ, "PYTHONPATH": str(copy), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=copy, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_export_leaves_no_diff(copy):
+    in_copy(copy, "from nbdev.export import nb_export; from nbdev.doclinks import nbdev_export; nbdev_export()")
+    names = {p.name for folder in (ROOT, copy) for p in (folder / "acgan_nb").glob("*.py")}
+    _, differing, missing = filecmp.cmpfiles(ROOT / "acgan_nb", copy / "acgan_nb", names, shallow=False)
+    assert not differing and not missing
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=PAGES)
+def test_notebook_is_executed_and_clean(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    outputs = [o for c in cells for o in c.get("outputs", ())]
+    assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
+    assert all(c["execution_count"] is None and c["metadata"] == {} for c in cells if "outputs" in c)
+    assert outputs or "figure" not in "".join("".join(c["source"]) for c in cells)
+    title = "".join(cells[0]["source"]).splitlines()
+    assert title[0].startswith("# ") and title[2].startswith("> ")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=PAGES)
+def test_notebook_installs_itself_on_colab(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    first = "".join(cells[1]["source"])
+    url = f"https://github.com/{CONFIG['user']}/{CONFIG['repo']}"
+    assert "google.colab" in first and first.endswith(f"git+{url}")
+
+
+@pytest.fixture(scope="module")
+def site(copy):
+    "The processed notebooks, as Quarto gets them."
+    in_copy(copy, "from nbdev.serve import proc_nbs; proc_nbs(force=True, n_workers=0)")
+    return copy / "_proc"
+
+
+def sources(site, page):
+    cells = json.loads((site / page).read_text(encoding="utf-8"))["cells"]
+    return [("".join(c["source"]), c.get("outputs", [])) for c in cells]
+
+
+def test_every_page_is_in_the_sidebar_and_processed(site):
+    def pages(entries):
+        for e in entries:
+            yield from pages(e["contents"]) if isinstance(e, dict) else [e]
+
+    quarto = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+    assert sorted(pages(quarto["website"]["sidebar"]["contents"])) == sorted(PAGES)
+    assert sorted(p.relative_to(site).as_posix() for p in site.rglob("*.ipynb")) == sorted(PAGES)
+    assert quarto["website"]["title"] == CONFIG["title"]
+    assert quarto["website"]["description"] == CONFIG["description"]
+    assert quarto["website"]["repo-url"] == f"https://github.com/{CONFIG['user']}/{CONFIG['repo']}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_has_badge_alt_texts_and_working_links(site, page):
+    cells = sources(site, page)
+    text = "\n".join(source for source, _ in cells)
+    colab = f"github/{CONFIG['user']}/{CONFIG['repo']}/blob/{CONFIG['branch']}/nbs/{page})"
+    assert text.count("colab-badge.svg") == 1 and colab in text
+    for source, outputs in cells:
+        if any("image/png" in o.get("data", {}) for o in outputs):
+            assert re.search(r'^#\| fig-alt: "\w.{20,}"$', source, re.M), source
+    for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
+        if not re.match(r"https?:", link):
+            assert ((NBS / page).parent / link).exists(), link
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_one_way(module):
+    path = ROOT / "acgan_nb" / f"{module}.py"
+    if not path.exists():
+        pytest.skip("not written yet")
+    allowed = MODULES[: MODULES.index(module)]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("acgan_nb."):
+            assert node.module.split(".")[1] in allowed
+
+
+def test_readme_commands_are_the_ones_that_are_tested():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    workflow = (ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8")
+    command = "pip install . && acgan train digits && acgan evaluate runs/digits"
+    assert command in readme and command in workflow
+    assert readme.count("pytest tests\n") == 1
+
+
+def test_no_machine_leaks_into_the_project():
+    "No absolute path of a machine, and no data set: files are small."
+    for name in TRACKED:
+        path = ROOT / name
+        if not path.is_file():
+            continue
+        assert path.stat().st_size < 8e6, name
+        text = path.read_bytes()
+        for leak in (b"/ro" + b"ot/", b"/wo" + b"rk/", b"/op" + b"t/", b"/ho" + b"me/"):
+            found = re.search(re.escape(leak), text) if path.suffix not in (".png", ".gif", ".weights") else None
+            assert not found, (name, leak)
+
+
+def test_results_can_be_traced():
+    "Each committed run has its settings, seed, fingerprint and history beside its numbers."
+    for folder in filter(Path.is_dir, (ROOT / "results").iterdir()):
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        assert re.fullmatch("[0-9a-f]{64}", config["fingerprint"]) and isinstance(config["seed"], int)
+        rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
+        assert float(rows[-1].split(",")[0]) == config["steps"]
