@@ -12,8 +12,8 @@ import click
 from .settings import SWITCHES
 
 # %% auto #0
-__all__ = ['data_options', 'OneLineErrors', 'main', 'switch_options', 'with_data_options', 'train', 'sample', 'save_images',
-           'plot', 'evaluate', 'data']
+__all__ = ['FOLDER', 'data_options', 'OneLineErrors', 'main', 'switch_options', 'with_data_options', 'train', 'sample',
+           'save_images', 'plot', 'evaluate', 'data']
 
 # %% ../nbs/api/09_cli.ipynb #9cc90b8a
 class OneLineErrors(click.Group):
@@ -43,7 +43,8 @@ def switch_options(command):
         if isinstance(default, bool):
             flag += "/--no-" + flag[2:]
         kind = click.Choice(choices) if choices else type(default)
-        command = click.option(flag, default=default, type=kind, help=help, show_default=True)(command)
+        option = click.option(flag, default=default, type=kind, help=help, show_default=True)
+        command = option(command)
     return command
 
 
@@ -51,9 +52,10 @@ def _classes(ctx, param, value):
     return [c.strip() for c in value.split(",")] if value else None
 
 # %% ../nbs/api/09_cli.ipynb #e88ac402
+FOLDER = click.Path(path_type=Path)
 data_options = [
     click.option("--data-dir", help="Where TFDS keeps its data [default: $TFDS_DATA_DIR]."),
-    click.option("--classes", callback=_classes, help="Comma-separated class ids or names to keep."),
+    click.option("--classes", callback=_classes, help="Class ids or names to keep, by commas."),
     click.option("--size", type=int, help="Resize images to SIZE x SIZE pixels."),
 ]
 
@@ -78,7 +80,7 @@ def with_data_options(command):
 @click.option("--activation-noise", default=0.1, show_default=True, help="Sigma of D's noise.")
 @click.option("--ema", default=0.999, show_default=True, help="Decay of G's running average.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--outdir", type=click.Path(path_type=Path), help="Run directory [default: runs/DATA].")
+@click.option("--outdir", type=FOLDER, help="Run directory [default: runs/DATA].")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with a run.")
 @click.option("--workers", default=2, show_default=True, help="Threads that prepare batches.")
 @click.option("--log-every", default=50, show_default=True, help="Steps per row of the history.")
@@ -97,13 +99,12 @@ def train(data, outdir, quiet, **options):
 
 # %% ../nbs/api/09_cli.ipynb #bcf3bb58
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=FOLDER)
 @click.option("--label", type=int, help="Class id [default: every class].")
 @click.option("--count", default=10, show_default=True, help="Images per class.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--columns", default=10, show_default=True, help="Images per row of the grid.")
-@click.option("--out", type=click.Path(path_type=Path),
-              help="A .png for one grid, otherwise a folder of images [default: RUN/sample.png].")
+@click.option("--out", type=FOLDER, help="PNG grid, or else a folder [default: RUN/sample.png].")
 def sample(run, label, count, seed, columns, out):
     "Generate images with the trained RUN: one grid, or a folder of single images."
     from acgan_nb.settings import check_range
@@ -137,7 +138,7 @@ def save_images(images, labels, out, columns=10):
 
 # %% ../nbs/api/09_cli.ipynb #a5b40a16
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=FOLDER)
 @click.option("--data-dir", help="Where TFDS keeps its data; for the real images.")
 @click.option("--coordinate", default=0, show_default=True, help="Coordinate of z to sweep.")
 def plot(run, data_dir, coordinate):
@@ -146,10 +147,11 @@ def plot(run, data_dir, coordinate):
     from acgan_nb.train import load_run, run_data
 
     trained = load_run(run)
+    real = run_data(trained, data_dir=data_dir)
     figures = {
         "curves": plots.training_curves(trained.history),
         "latent_sweep": plots.latent_sweep(trained, coordinate),
-        "real_and_generated": plots.real_and_generated(run_data(trained, data_dir=data_dir), trained),
+        "real_and_generated": plots.real_and_generated(real, trained),
     }
     for name, figure in figures.items():
         figure.savefig(run / f"{name}.png", dpi=150, bbox_inches="tight")
@@ -157,7 +159,7 @@ def plot(run, data_dir, coordinate):
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=FOLDER)
 @click.option("--data-dir", help="Where TFDS keeps its data.")
 @click.option("--count", default=100, show_default=True, help="Samples per class for GAN-test.")
 @click.option("--seed", default=0, show_default=True)
@@ -180,7 +182,7 @@ def data(name, split, **options):
         click.echo("mnist           28x28x1  10 classes  TFDS")
         click.echo("fashion_mnist   28x28x1  10 classes  TFDS")
         click.echo("cifar10         32x32x3  10 classes  TFDS")
-        click.echo("any other TFDS image-classification name, or a folder with one sub-folder per class")
+        click.echo("any other TFDS image-classification name, or a folder of class folders")
         return
     from acgan_nb.data import load
 

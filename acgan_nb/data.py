@@ -311,9 +311,10 @@ def image_grid(images, columns=10, padding=1, background=255):
 
 # %% ../nbs/api/01_data.ipynb #36f526ca
 def batches(data: Dataset, batch_size=100, *, seed=0, start_step=0, workers=2):
-    """Endless `tf.data` stream of (images uint8 (B, H, W, C), labels int32 (B,)) from `start_step`.
+    """Endless `tf.data` stream of (images uint8 (B, H, W, C), labels int32 (B,)).
 
-    The order is a function of (seed, epoch) alone; the last partial batch of an epoch is dropped."""
+    Starts at `start_step`. The order is a function of (seed, epoch) alone; what is left of an
+    epoch after its last full batch is dropped."""
     import tensorflow as tf
 
     steps_per_epoch = check_batch_size(batch_size, len(data))
@@ -335,5 +336,5 @@ def batches(data: Dataset, batch_size=100, *, seed=0, start_step=0, workers=2):
 def check_batch_size(batch_size, count):
     "Steps per epoch; `ValueError` unless 1 <= batch_size <= count."
     if not isinstance(batch_size, (int, np.integer)) or not 1 <= batch_size <= count:
-        raise ValueError(f"batch_size must be in 1..{count} (the number of images), got {batch_size}")
+        raise ValueError(f"batch_size must be in 1..{count}, the number of images, got {batch_size!r}")
     return count // int(batch_size)

@@ -112,10 +112,11 @@ def report(run: Run, count: int = 100, seed: int = 0, data_dir=None) -> str:
     if run.outdir:
         (run.outdir / "report.json").write_text(json.dumps(s, indent=1) + "\n", encoding="utf-8")
     names, test, train = run.config["class_names"], s["gan_test_by_class"], s["gan_train_by_class"]
+    lowest = [f"{names[int(np.argmin(s))]}: {min(s):.1%}" for s in (test, train)]
     return (
         f"judge: {s['judge']}, {s['judge_accuracy_on_real_test']:.1%} of real test images right\n"
-        f"GAN-test:  {s['gan_test']:.1%} of {s['gan_test_samples']:,} samples recognised as their class"
-        f" (lowest class {names[int(np.argmin(test))]}: {min(test):.1%})\n"
-        f"GAN-train: {s['gan_train']:.1%} of {s['real_test_images']:,} real test images recognised by a"
-        f" classifier that saw only samples (lowest class {names[int(np.argmin(train))]}: {min(train):.1%})"
+        f"GAN-test:  {s['gan_test']:.1%} of {s['gan_test_samples']:,} samples recognised as their"
+        f" class (lowest: class {lowest[0]})\n"
+        f"GAN-train: {s['gan_train']:.1%} of {s['real_test_images']:,} real test images recognised by"
+        f" a classifier that saw only samples (lowest: class {lowest[1]})"
     )

@@ -43,8 +43,8 @@ def generate(generator, z, labels, batch_size: int = 500):
 class ACGAN(keras.Model):
     """Generator and discriminator trained against each other (paper section 3).
 
-    `fit` takes batches of (images, labels): uint8 (B, H, W, C) or float in [-1, 1]; ids, -1 = unlabelled.
-    Calling the model on `[z, labels]` gives the averaged generator's images."""
+    `fit` takes batches of images (B, H, W, C), uint8 or float in [-1, 1], and labels (B,), -1 =
+    unlabelled. Calling the model on `[z, labels]` gives the averaged generator's images."""
 
     def __init__(self, generator, discriminator, *, ema=0.999, latent="normal", seed=0, **kwargs):
         super().__init__(**kwargs)

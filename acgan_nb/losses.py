@@ -15,9 +15,10 @@ __all__ = ['source_loss', 'class_loss', 'discriminator_loss', 'generator_loss']
 
 # %% ../nbs/api/03_losses.ipynb #7586379e
 def source_loss(source_logits, real: bool, label_smoothing: float = 0.0):
-    """-E[log P(S|X)] in nats, with S=real if `real` else S=fake. `source_logits` (B,): of P(S=real|X).
+    """-E[log P(S|X)] in nats, with S=real if `real`, else S=fake: a scalar.
 
-    `label_smoothing` e (one-sided, for `real` only) makes the target 1 - e (Salimans et al. 2016)."""
+    `source_logits` (B,) are the logits of P(S=real|X). `label_smoothing` e, one-sided (for `real`
+    only), makes the target 1 - e (Salimans et al. 2016)."""
     s = ops.cast(source_logits, "float32")
     if not real:
         return ops.mean(ops.softplus(s))
@@ -26,7 +27,9 @@ def source_loss(source_logits, real: bool, label_smoothing: float = 0.0):
 
 # %% ../nbs/api/03_losses.ipynb #3649ede4
 def class_loss(class_logits, labels):
-    "-E[log P(C=label|X)] in nats over the labelled images. `class_logits` (B, K), `labels` (B,), -1 = none."
+    """-E[log P(C=label|X)] in nats, over the labelled images: a scalar, 0 if there are none.
+
+    `class_logits` (B, K), `labels` (B,) in 0..K-1, or -1 where the class is unknown."""
     log_p = ops.log_softmax(ops.cast(class_logits, "float32"), axis=-1)
     picked = ops.one_hot(labels, log_p.shape[-1], dtype="float32")  # all zeros for -1
     labelled = ops.sum(picked)

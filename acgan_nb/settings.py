@@ -13,15 +13,15 @@ __all__ = ['SWITCHES', 'nearest', 'check_choice', 'check_range', 'complete_switc
 
 # %% ../nbs/api/00_settings.ipynb #60ec5d0c
 SWITCHES = {  # name: (default, allowed values or None, what it does)
-    "linear": ("maps", ("maps", "units"), "G's first layer: feature maps at the start size, or units"),
-    "label_input": ("one_hot", ("one_hot", "embedding"), "class beside z, or embedded and multiplied"),
-    "latent": ("normal", ("normal", "uniform"), "distribution of z: N(0, I) or U(-1, 1)"),
+    "linear": ("maps", ("maps", "units"), "G's first layer: maps at the start size, or units"),
+    "label_input": ("one_hot", ("one_hot", "embedding"), "Class beside z, or embedded and multiplied"),
+    "latent": ("normal", ("normal", "uniform"), "Distribution of z: N(0, I) or U(-1, 1)"),
     "objective": ("non_saturating", ("non_saturating", "minimax"), "G's source term"),
-    "class_weight": (1.0, None, "weight of the class terms L_C"),
-    "class_loss_on_fake": (True, None, "train D's classifier on generated images too"),
-    "label_smoothing": (0.0, None, "one-sided smoothing of the source label of real images"),
-    "batch_statistics": ("separate", ("separate", "joint"), "batch norm in D over real and generated"),
-    "noise_schedule": ("constant", ("constant", "linear", "three_stage"), "annealing of D's noise"),
+    "class_weight": (1.0, None, "Weight of the class terms L_C"),
+    "class_loss_on_fake": (True, None, "Train D's classifier on generated images too"),
+    "label_smoothing": (0.0, None, "One-sided smoothing of the source label of real images"),
+    "batch_statistics": ("separate", ("separate", "joint"), "Batch norm in D over real and generated"),
+    "noise_schedule": ("constant", ("constant", "linear", "three_stage"), "Annealing of D's noise"),
     "mixed_precision": (False, None, "bfloat16 convolutions; float32 weights, heads and losses"),
 }
 
@@ -47,7 +47,8 @@ def check_range(name, value, low, high=None, *, whole=False, above=False):
         return
     kind = "a whole number" if whole else "a number"
     upper = f" and below {high}" if high is not None else ""
-    raise ValueError(f"{name} must be {kind} {'above' if above else 'at least'} {low}{upper}, got {value!r}")
+    lower = f"{'above' if above else 'at least'} {low}"
+    raise ValueError(f"{name} must be {kind} {lower}{upper}, got {value!r}")
 
 # %% ../nbs/api/00_settings.ipynb #def113be
 def complete_switches(switches: dict) -> dict:

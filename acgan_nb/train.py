@@ -21,7 +21,6 @@ import keras
 import numpy as np
 from PIL import Image
 from tqdm import TqdmWarning
-from tqdm.auto import tqdm
 
 from .data import Dataset, batches, check_batch_size, image_grid, load
 from .gan import ACGAN, LOGS, adam, draw_latents, generate
@@ -34,11 +33,14 @@ from acgan_nb.models import (
 )
 from .settings import check_range, check_settings, complete_switches
 
-warnings.filterwarnings("ignore", category=TqdmWarning)  # no widgets: the plain bar will do
-
 # %% auto #0
 __all__ = ['FREE', 'as_dataset', 'check_fits', 'save_variables', 'load_variables', 'Run', 'HistoryCSV', 'SaveRun', 'save_gif',
            'Progress', 'StopAtStep', 'build_gan', 'fit', 'check_tensorboard', 'load_run', 'run_data', 'export_run']
+
+# %% ../nbs/api/05_train.ipynb #552d0d85
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", TqdmWarning)  # without ipywidgets the plain bar will do
+    from tqdm.auto import tqdm
 
 # %% ../nbs/api/05_train.ipynb #c404d2dc
 def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None):
@@ -52,7 +54,8 @@ def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None):
             data = load(data.name, classes=classes, size=_nearest_size(data), data_dir=data_dir)
     elif not isinstance(data, Dataset):
         if not (isinstance(data, (tuple, list)) and len(data) == 2):
-            raise ValueError(f"data must be a name, a folder, a Dataset or (images, labels), got {type(data)}")
+            kind = type(data).__name__
+            raise ValueError(f"data must be a name, folder, Dataset or (images, labels), got {kind}")
         data = Dataset(*data)
     arch = arch or _arch_for(data.images.shape)
     check_fits(data, arch)
@@ -130,9 +133,10 @@ class Run:
             check_range("count", count, 1, whole=True)
             labels = np.repeat(labels, count) if labels.size == 1 else labels
         k = len(self.config["class_names"])
-        whole = labels.ndim == 1 and labels.size and np.issubdtype(labels.dtype, np.integer)
-        if not whole or labels.min() < 0 or labels.max() >= k:
-            raise ValueError(f"labels must be class ids in 0..{k - 1}, got {labels.tolist()}")
+        if labels.ndim != 1 or not labels.size or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(f"labels must be one class id or a sequence of them, got {labels!r:.60}")
+        if bad := [i for i in labels.tolist() if not 0 <= i < k]:
+            raise ValueError(f"label {bad[0]} is out of range: class ids are 0..{k - 1}")
         if count is not None and len(labels) != count:
             raise ValueError(f"count={count} goes with one class id, got {len(labels)} of them")
         z = draw_latents(len(labels), self.config["latent_dim"], self.config["latent"], seed)
@@ -247,11 +251,13 @@ def save_gif(outdir, frames=100, seconds=8, height=320):
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(frames, len(paths))).round().astype(int))
     images = [Image.open(paths[i]).convert("P") for i in chosen]
     scale = max(1, height // images[0].height)
-    images = [i.resize((i.width * scale, i.height * scale), Image.Resampling.NEAREST) for i in images]
+    size = images[0].width * scale, images[0].height * scale
+    images = [i.resize(size, Image.Resampling.NEAREST) for i in images]
     duration = [int(1000 * seconds / len(images))] * len(images)
     duration[-1] = 2000  # rest on the result
     first, *rest = images
-    first.save(Path(outdir) / "samples.gif", save_all=True, append_images=rest, duration=duration, loop=0)
+    film = dict(save_all=True, append_images=rest, duration=duration, loop=0)
+    first.save(Path(outdir) / "samples.gif", **film)
 
 # %% ../nbs/api/05_train.ipynb #55ff254d
 class Progress(keras.callbacks.Callback):
@@ -333,7 +339,7 @@ def _configuration(data, arch, settings, switches):
     }
 
 # %% ../nbs/api/05_train.ipynb #e2d305c7
-FREE = {"steps", "log_every", "hardware", "versions"}  # may differ between a run and its continuation
+FREE = {"steps", "log_every", "hardware", "versions"}  # may change when a run goes on
 
 
 def _open_outdir(outdir, config, resume):
@@ -477,7 +483,7 @@ def load_run(outdir) -> Run:
 
 # %% ../nbs/api/05_train.ipynb #decb2eb2
 def run_data(run: Run, split: str = "train", data_dir=None) -> Dataset:
-    "The data set of a run, loaded again; warns if the training pixels are not those it was trained on."
+    "The data set of a run, loaded again; warns if it is not what the run was trained on."
     c = run.config
     if c["data"] == "arrays":
         raise ValueError("this run was trained on arrays, which cannot be loaded by name")
@@ -489,7 +495,7 @@ def run_data(run: Run, split: str = "train", data_dir=None) -> Dataset:
 
 # %% ../nbs/api/05_train.ipynb #198f2399
 def export_run(run: Run, folder) -> Path:
-    "A small copy of a run directory, for sharing: no checkpoint, float16 generator. `load_run` reads it."
+    "A small copy of a run directory: no checkpoint, float16 generator. `load_run` reads it."
     folder = Path(folder)
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     grids = sorted((run.outdir / "samples").glob("step_*.png"))

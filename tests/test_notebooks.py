@@ -1,4 +1,4 @@
-"Every notebook runs top to bottom, each in a process of its own (cells marked slow or gpu are left out)."
+"Every notebook runs top to bottom, in a process of its own; cells marked slow or gpu are left out."
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+NOTEBOOKS = sorted((ROOT / "nbs").rglob("[!.]*.ipynb"))
 RUN = """
 import sys
 from pathlib import Path

@@ -19,9 +19,10 @@ CONFIG = configparser.ConfigParser()
 CONFIG.read(ROOT / "settings.ini", encoding="utf-8")
 CONFIG = CONFIG["DEFAULT"]
 NBS = ROOT / "nbs"
-NOTEBOOKS = sorted(p for p in NBS.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+NOTEBOOKS = sorted(NBS.rglob("[!.]*.ipynb"))
 PAGES = [p.relative_to(NBS).as_posix() for p in NOTEBOOKS]
 MODULES = "settings data models losses gan train plots metrics evaluate cli".split()
+LEAK = re.compile(rb"/(roo[t]|wor[k]|op[t]|hom[e])/")
 TRACKED = subprocess.run(
     ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
 ).stdout.split("\0")[:-1]
@@ -40,14 +41,16 @@ def copy(tmp_path_factory):
 
 def in_copy(copy, code):
     env = {**os.environ, "PYTHONPATH": str(copy), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=copy, env=env, capture_output=True, text=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_export_leaves_no_diff(copy):
-    in_copy(copy, "from nbdev.export import nb_export; from nbdev.doclinks import nbdev_export; nbdev_export()")
+    in_copy(copy, "from nbdev.doclinks import nbdev_export; nbdev_export()")
     names = {p.name for folder in (ROOT, copy) for p in (folder / "acgan_nb").glob("*.py")}
-    _, differing, missing = filecmp.cmpfiles(ROOT / "acgan_nb", copy / "acgan_nb", names, shallow=False)
+    folders = ROOT / "acgan_nb", copy / "acgan_nb"
+    _, differing, missing = filecmp.cmpfiles(*folders, names, shallow=False)
     assert not differing and not missing
 
 
@@ -135,16 +138,15 @@ def test_no_machine_leaks_into_the_project():
         if not path.is_file():
             continue
         assert path.stat().st_size < 8e6, name
-        text = path.read_bytes()
-        for leak in (b"/ro" + b"ot/", b"/wo" + b"rk/", b"/op" + b"t/", b"/ho" + b"me/"):
-            found = re.search(re.escape(leak), text) if path.suffix not in (".png", ".gif", ".weights") else None
-            assert not found, (name, leak)
+        if path.suffix not in (".png", ".gif", ".weights"):
+            assert not LEAK.search(path.read_bytes()), name
 
 
 def test_results_can_be_traced():
     "Each committed run has its settings, seed, fingerprint and history beside its numbers."
     for folder in filter(Path.is_dir, (ROOT / "results").iterdir()):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        assert re.fullmatch("[0-9a-f]{64}", config["fingerprint"]) and isinstance(config["seed"], int)
+        assert re.fullmatch("[0-9a-f]{64}", config["fingerprint"])
+        assert isinstance(config["seed"], int)
         rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
         assert float(rows[-1].split(",")[0]) == config["steps"]

@@ -1,0 +1,369 @@
+"Bad input is one clear line, raised before any training step."
+
+import shlex
+import shutil
+from functools import partial
+from importlib import metadata
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import acgan_nb.train
+from acgan_nb.cli import main
+from acgan_nb.data import Dataset, load
+from acgan_nb.evaluate import scores
+from acgan_nb.plots import latent_sweep, real_and_generated, training_curves
+from acgan_nb.train import fit, load_run, run_data
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1)).astype("uint8")
+FLOATS = PIXELS / np.float32(127.5) - 1
+LABELS = np.arange(200) % 4
+DATA = PIXELS, LABELS
+
+
+SPOILED = {  # run: how its files differ from the good one's, None = missing
+    "cut": {"checkpoint": lambda old: old[:999]},
+    "cut_weights": {"checkpoint": None, "generator.weights": lambda old: old[:999]},
+    "no_weights": {"checkpoint": None, "generator.weights": None},
+    "bad_config": {"config.json": lambda old: b"{"},
+    "bare_config": {"config.json": lambda old: b"{}"},
+    "cut_history": {"history.csv": lambda old: old + b"4,0.1"},
+    "other_size": {"config.json": lambda old: old.replace(b'dim": 100', b'dim": 99')},
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    "A directory with folders of images and runs, good and broken, and the good run."
+    root = tmp_path_factory.mktemp("place")
+    (root / "empty").mkdir()
+    (root / "a_file").write_text("in the way")
+    for folder in ("good", "gap", "broken"):
+        for name in ("cat", "dog"):
+            (root / folder / name).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(root / folder / name / "1.png")
+    (root / "gap" / "dog" / "1.png").rename(root / "gap" / "dog" / "1.txt")
+    (root / "broken" / "dog" / "2.jpg").write_bytes(b"\xff\xd8 not a JPEG")
+    run = fit(DATA, steps=3, outdir=root / "run", verbose=False)
+    for name, files in SPOILED.items():
+        shutil.copytree(run.outdir, root / name)
+        for path, change in ((root / name / file, change) for file, change in files.items()):
+            path.write_bytes(change(path.read_bytes())) if change else path.unlink()
+    return root, run
+
+
+@pytest.fixture(autouse=True)
+def no_training(place, monkeypatch):
+    monkeypatch.chdir(place[0])
+    monkeypatch.setattr(acgan_nb.train, "_keras_fit", lambda *_: pytest.fail("training began"))
+
+
+def check(call, error, fragment):
+    with pytest.raises(Exception) as caught:
+        call()
+    line = str(caught.value)
+    assert caught.type is error and fragment in line
+    assert "\n" not in line and len(line) < 300
+
+
+REPORTED = pytest.mark.xfail(strict=True, reason="reported, not yet mended")
+BUGS = {
+    "label absurdly high",
+    "no label at all",
+    "names repeated",
+    "images of two sizes",
+    "data not a name at all",
+    "data unknown config",
+    "data unknown version",
+    "data empty name",
+    "size of arrays",
+    "classes of arrays",
+    "classes not a list",
+    "batch as a word",
+    "batch True",
+    "latent_dim 10.0",
+    "seed 1.0",
+    "config not JSON there",
+    "class, a digit of its own",
+    "size 16.0",
+    "labels in a table",
+    "seed of z negative",
+    "seed of z broken",
+    "config not JSON",
+    "config without a key",
+    "sweep, class",
+    "grid, class",
+    "run, config",
+}
+
+
+def rows(table):
+    return [pytest.param(*row, id=i, marks=[REPORTED] * (i in BUGS)) for i, row in table.items()]
+
+
+DATASETS = {  # images, labels, class names; fragment
+    "label too high": (PIXELS, LABELS, "abc", "label 3 is out of range: 0..2"),
+    "label too low": (PIXELS, LABELS - 2, None, "label -2 is out of range"),
+    "label absurdly high": (PIXELS[:2], [0, 10**6], None, "label 1000000 is out of range"),
+    "labels float": (PIXELS, LABELS / 2, None, "integer class ids, got float64"),
+    "labels as words": (PIXELS, LABELS.astype(str), None, "labels must be integer class ids"),
+    "labels one-hot": (PIXELS, np.eye(4, dtype=int)[LABELS], None, "class ids, got shape (200, 4)"),
+    "labels too few": (PIXELS, LABELS[1:], None, "(200,) class ids, got shape (199,)"),
+    "no label at all": (PIXELS, 0 * LABELS - 1, None, "no labelled image"),
+    "names repeated": (PIXELS, LABELS, "abca", "'a'"),
+    "images flat": (PIXELS.reshape(200, 64), LABELS, None, "1 or 3), got shape (200, 64)"),
+    "images channels first": (np.zeros((4, 3, 8, 8), "uint8"), LABELS[:4], None, "(4, 3, 8, 8)"),
+    "images with alpha": (np.zeros((4, 8, 8, 4), "uint8"), LABELS[:4], None, "(4, 8, 8, 4)"),
+    "images none": (PIXELS[:0], LABELS[:0], None, "got shape (0, 8, 8, 1)"),
+    "images of two sizes": ([PIXELS[0], PIXELS[1, 1:]], [0, 1], None, "images must be (N, H, W"),
+    "images int64": (PIXELS.astype(int), LABELS, None, "or float in [-1, 1], got int64"),
+    "images bool": (PIXELS > 9, LABELS, None, "got bool"),
+    "floats 0..255": (PIXELS / 1.0, LABELS, None, "in [-1, 1], found [0, 255]; pass uint8"),
+    "floats 0..1": (PIXELS / 255, LABELS, None, "images * 2 - 1"),
+    "floats NaN": (np.where(PIXELS > 250, np.nan, FLOATS), LABELS, None, "NaN or infinite"),
+    "floats infinite": (np.where(PIXELS > 250, np.inf, FLOATS), LABELS, None, "NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize(("images", "labels", "names", "fragment"), rows(DATASETS))
+def test_dataset(images, labels, names, fragment):
+    check(lambda: Dataset(images, labels, names), ValueError, fragment)
+
+
+FIT = {  # data, keywords, fragment
+    "data unknown, one near": ("fashion_mnits", {}, "did you mean 'fashion_mnist'?"),
+    "data unknown, none near": ("qqqqq", {}, "no dataset 'qqqqq'"),
+    "data not a name at all": ("no such set", {}, "no such set"),
+    "data unknown config": ("imagenet_resized/65x65", {}, "65x65"),
+    "data unknown version": ("mnist:9.9.9", {}, "9.9.9"),
+    "data not classification": ("wikipedia", {}, "not an image-classification set"),
+    "data empty name": ("", {}, "''"),
+    "data a number": (42, {}, "data must be a name, a folder"),
+    "data without labels": (PIXELS, {}, "data must be a name, a folder"),
+    "data three arrays": ((*DATA, DATA), {}, "data must be a name, a folder"),
+    "data floats 0..1": ((PIXELS / 255, LABELS), {}, "images * 2 - 1"),
+    "data folder empty": ("./empty", {}, "one sub-folder of PNG or JPEG images per class"),
+    "data folder, a class empty": ("./gap", {}, "class folder 'dog' in gap holds no PNG or JPEG"),
+    "data folder, image unreadable": ("./broken", {}, "cannot read image broken/dog/2.jpg"),
+    "data class without image": (Dataset(*DATA, "abcde"), {}, "class 'e' of 'arrays' has no"),
+    "data class unlabelled": ((PIXELS, np.where(LABELS == 1, -1, LABELS)), {}, "class '1' of"),
+    "data not square": ((PIXELS[:, :6], LABELS), {}, "images are 6x8"),
+    "data of no arch's size": ((PIXELS[:, :6, :6], LABELS), {}, "square images of size 8, 28, 32"),
+    "arch unknown": (DATA, dict(arch="cifar"), "did you mean 'cifar10'?"),
+    "arch of another size": (DATA, dict(arch="cifar10"), "images are 8x8, arch cifar10 needs"),
+    "size of arrays": (DATA, dict(size=28), "size"),
+    "classes of arrays": (DATA, dict(classes=[1]), "classes"),
+    "size too small": ("digits", dict(size=2), "size must be a whole number at least 4, got 2"),
+    "size broken": ("digits", dict(size=8.5), "size must be a whole number at least 4, got 8.5"),
+    "classes unknown": ("digits", dict(classes=[3, "dog"]), "no class 'dog': ids are 0..9"),
+    "classes repeated": ("digits", dict(classes=[3, "3"]), "without repeats"),
+    "classes empty": ("digits", dict(classes=[]), "non-empty list"),
+    "classes not a list": ("digits", dict(classes=3), "classes"),
+    "batch 0": (DATA, dict(batch_size=0), "in 1..200 (the number of images), got 0"),
+    "batch beyond the data": (DATA, dict(batch_size=201), "batch_size must be in 1..200"),
+    "batch broken": (DATA, dict(batch_size=9.5), "batch_size must be in 1..200"),
+    "batch as a word": (DATA, dict(batch_size="10"), "got '10'"),
+    "batch True": (DATA, dict(batch_size=True), "batch_size must be"),
+    "epochs 0": (DATA, dict(epochs=0), "epochs must be a whole number at least 1, got 0"),
+    "epochs and steps": (DATA, dict(epochs=1, steps=1), "give epochs or steps, not both"),
+    "steps 0": (DATA, dict(steps=0), "steps must be a whole number at least 1, got 0"),
+    "steps broken": (DATA, dict(steps=1.5), "steps must be a whole number at least 1, got 1.5"),
+    "steps as a word": (DATA, dict(steps="9"), "steps must be a whole number at least 1, got '9'"),
+    "lr 0": (DATA, dict(learning_rate=0), "learning_rate must be a number above 0, got 0"),
+    "lr negative": (DATA, dict(learning_rate=-1e-4), "learning_rate must be a number above 0"),
+    "lr NaN": (DATA, dict(learning_rate=np.nan), "learning_rate must be a number above 0, got nan"),
+    "lr infinite": (DATA, dict(learning_rate=np.inf), "learning_rate must be a number above 0"),
+    "lr of D negative": (DATA, dict(d_learning_rate=-1), "d_learning_rate must be a number"),
+    "beta1 1": (DATA, dict(beta_1=1), "beta_1 must be a number at least 0 and below 1, got 1"),
+    "ema 1": (DATA, dict(ema=1), "ema must be a number at least 0 and below 1, got 1"),
+    "latent_dim 0": (DATA, dict(latent_dim=0), "latent_dim must be a whole number at least 1"),
+    "latent_dim 10.0": (DATA, dict(latent_dim=10.0), "latent_dim must be a whole number"),
+    "seed negative": (DATA, dict(seed=-1), "seed must be a whole number at least 0 and below"),
+    "seed 1.0": (DATA, dict(seed=1.0), "seed must be a whole number"),
+    "noise negative": (DATA, dict(activation_noise=-0.1), "activation_noise must be a number"),
+    "log_every 0": (DATA, dict(log_every=0), "log_every must be a whole number at least 1"),
+    "workers 0": (DATA, dict(workers=0), "workers must be a whole number at least 1"),
+    "switch unknown": (DATA, dict(class_wieght=1), "did you mean 'class_weight'?"),
+    "switch unknown, none near": (DATA, dict(qq=1), "no option 'qq'; switches: linear,"),
+    "switch of no choice": (DATA, dict(latent="cauchy"), "must be one of 'normal', 'uniform'"),
+    "switch not a bool": (DATA, dict(class_loss_on_fake="yes"), "one of True, False, got 'yes'"),
+    "class weight negative": (DATA, dict(class_weight=-1), "class_weight must be a number"),
+    "smoothing 1": (DATA, dict(label_smoothing=1), "label_smoothing must be a number"),
+    "another run there": (DATA, dict(outdir="run", seed=1), "with seed=0, not 1"),
+    "other pixels there": ((255 - PIXELS, LABELS), dict(outdir="run"), "fingerprint="),
+    "checkpoint cut short": (DATA, dict(outdir="cut"), "cannot read weights cut/checkpoint"),
+    "config not JSON there": (DATA, dict(outdir="bad_config"), "bad_config/config.json"),
+}
+
+
+@pytest.mark.parametrize(("data", "keywords", "fragment"), rows(FIT))
+def test_fit(data, keywords, fragment):
+    check(partial(fit, data, **keywords, verbose=False), ValueError, fragment)
+
+
+@pytest.mark.parametrize("outdir", ["a_file", "a_file/run", "/proc/acgan", "/dev/null/run"])
+def test_outdir_not_writable(outdir):
+    check(partial(fit, DATA, outdir=outdir), OSError, f"to outdir '{outdir}'")
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_tensorboard(installed, monkeypatch):
+    def version(name):
+        if name == "tensorboard" and not installed:
+            raise metadata.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(acgan_nb.train.metadata, "version", version)
+    needs = "needs an outdir" if installed else "needs `pip install tensorboard`"
+    check(partial(fit, DATA, tensorboard=True), ValueError, f"tensorboard=True {needs}")
+
+
+def test_a_refusal_changes_nothing(place):
+    def contents():
+        return {p: p.read_bytes() for p in (place[0] / "run").rglob("*") if p.is_file()}
+
+    before = contents()
+    check(partial(fit, DATA, outdir="run", ema=0.5), ValueError, "with ema=0.999")
+    assert contents() == before
+
+
+LOAD = {  # arguments, keywords, error, fragment
+    "digits, split": (["digits", "dev"], {}, ValueError, "splits train and test, not 'dev'"),
+    "folder, split": (["./good", "test"], {}, ValueError, "good has no sub-folder 'test'"),
+    "folder missing": (["./nowhere"], {}, FileNotFoundError, "no folder './nowhere'"),
+    "folder is a file": (["./a_file"], {}, FileNotFoundError, "no folder './a_file'"),
+    "folder holds images": (["./good/cat"], {}, ValueError, "needs one sub-folder of PNG or JPEG"),
+    "folder, class": (["./good"], dict(classes=["cow"]), ValueError, "names cat, dog"),
+    "class too high": (["digits"], dict(classes=[10]), ValueError, "no class 10: ids are 0..9"),
+    "class negative": (["digits"], dict(classes=[-1]), ValueError, "no class -1: ids are 0..9"),
+    "class, a digit of its own": (["digits"], dict(classes=["²"]), ValueError, "no class '²'"),
+    "size 0": (["digits"], dict(size=0), ValueError, "size must be a whole number at least 4"),
+    "size as a word": (["digits"], dict(size="16"), ValueError, "at least 4, got '16'"),
+    "size 16.0": (["digits"], dict(size=16.0), ValueError, "size must be a whole number"),
+}
+
+
+@pytest.mark.parametrize(("args", "keywords", "error", "fragment"), rows(LOAD))
+def test_load(args, keywords, error, fragment):
+    check(partial(load, *args, **keywords), error, fragment)
+
+
+SAMPLE = {  # arguments of run.sample, fragment
+    "label too high": ([4, 1], "label 4 is out of range: class ids are 0..3"),
+    "label negative": ([-1, 1], "label -1 is out of range: class ids are 0..3"),
+    "label among many": ([[0] * 999 + [4]], "label 4 is out of range"),
+    "label float": ([1.0], "labels must be one class id or a sequence of them"),
+    "label True": ([True], "labels must be one class id or a sequence of them"),
+    "label a word": ([["cat"]], "'cat'"),
+    "labels none": ([[]], "labels must be one class id or a sequence of them"),
+    "labels in a table": ([[[1, 2], [3, 0]]], "labels must be one class id or a sequence of them"),
+    "count 0": ([1, 0], "count must be a whole number at least 1, got 0"),
+    "count broken": ([1, 2.5], "count must be a whole number at least 1, got 2.5"),
+    "count with several labels": ([[1, 2], 5], "count=5 goes with one class id, got 2 of them"),
+    "seed of z negative": ([1, 1, -1], "seed must be a whole number at least 0"),
+    "seed of z broken": ([1, 1, 1.5], "seed must be a whole number at least 0"),
+}
+
+
+@pytest.mark.parametrize(("args", "fragment"), rows(SAMPLE))
+def test_sample(args, fragment, place):
+    check(partial(place[1].sample, *args), ValueError, fragment)
+
+
+RUNS = {  # folder, error, fragment
+    "missing": ("nowhere", FileNotFoundError, "no run in 'nowhere': it has no config.json"),
+    "not a run": ("good", FileNotFoundError, "no run in 'good': it has no config.json"),
+    "a file": ("a_file", FileNotFoundError, "no run in 'a_file'"),
+    "checkpoint cut short": ("cut", ValueError, "cannot read weights cut/checkpoint"),
+    "weights cut short": ("cut_weights", ValueError, "cannot read weights cut_weights/generator"),
+    "no weights": ("no_weights", FileNotFoundError, "'no_weights' has saved no weights yet"),
+    "weights of another net": ("other_size", ValueError, "checkpoint holds other weights"),
+    "config not JSON": ("bad_config", ValueError, "bad_config/config.json"),
+    "config without a key": ("bare_config", ValueError, "bare_config/config.json"),
+}
+
+
+@pytest.mark.parametrize(("folder", "error", "fragment"), rows(RUNS))
+def test_load_run(folder, error, fragment):
+    check(partial(load_run, folder), error, fragment)
+
+
+OTHERS = {  # call on the run, fragment
+    "data of arrays": (run_data, "trained on arrays, which cannot be loaded by name"),
+    "scores of none": (lambda run: scores(run, Dataset(*DATA), Dataset(*DATA), 0), "count must be"),
+    "curves of nothing": (lambda run: training_curves({}), "the history is empty"),
+    "sweep, coordinate": (lambda run: latent_sweep(run, 100), "coordinate must be a whole number"),
+    "sweep, class": (lambda run: latent_sweep(run, classes=[4]), "4"),
+    "grid, columns": (lambda run: real_and_generated(Dataset(*DATA), run, 0), "columns must be"),
+    "grid, class": (lambda run: real_and_generated(Dataset(*DATA), run, classes=[4]), "4"),
+}
+
+
+@pytest.mark.parametrize(("call", "fragment"), rows(OTHERS))
+def test_others(call, fragment, place):
+    check(lambda: call(place[1]), ValueError, fragment)
+
+
+@REPORTED
+def test_a_row_of_history_cut_short_is_dropped():
+    assert load_run("cut_history").history["step"] == [3]
+
+
+LINES = {  # command line, fragment of the one line
+    "data unknown": ("train fashion_mnits", "did you mean 'fashion_mnist'?"),
+    "data unknown version": ("train mnist:9.9.9", "9.9.9"),
+    "folder missing": ("train ./nowhere", "no folder './nowhere'"),
+    "folder, image unreadable": ("train ./broken", "cannot read image broken/dog/2.jpg"),
+    "arch": ("train digits --arch cifar", "did you mean 'cifar10'?"),
+    "size": ("train digits --size 2", "size must be a whole number at least 4, got 2"),
+    "classes": ("train digits --classes 3,dog", "no class 'dog'"),
+    "classes repeated": ("train digits --classes 3,3", "without repeats, got ['3', '3']"),
+    "epochs": ("train digits --epochs 0", "epochs must be"),
+    "epochs and steps": ("train digits --epochs 1 --steps 1", "give epochs or steps, not both"),
+    "batch": ("train digits --batch-size 2000", "batch_size must be in 1..1438"),
+    "lr": ("train digits --lr nan", "learning_rate must be a number above 0, got nan"),
+    "lr of D": ("train digits --lr-d 0", "d_learning_rate must be"),
+    "beta1": ("train digits --beta1 1", "beta_1 must be"),
+    "noise": ("train digits --activation-noise -1", "activation_noise must be"),
+    "smoothing": ("train digits --label-smoothing 1", "label_smoothing must be"),
+    "outdir": ("train digits --outdir a_file", "cannot write to outdir 'a_file'"),
+    "another run": ("train digits --outdir run", "run holds a run with"),
+    "run missing": ("sample nowhere", "no run in 'nowhere'"),
+    "run cut short": ("sample cut", "cannot read weights cut/checkpoint"),
+    "run, config": ("sample bare_config", "bare_config/config.json"),
+    "label": ("sample run --label 12", "label 12 is out of range: class ids are 0..3"),
+    "label, many": ("sample run --label 12 --count 999", "label 12 is out of range"),
+    "count": ("sample run --count 0", "count must be"),
+    "columns": ("sample run --columns 0", "columns must be"),
+    "seed": ("sample run --seed -1", "seed must be"),
+    "out": ("sample run --out a_file/x.png", "a_file"),
+    "plot, run missing": ("plot nowhere", "no run in 'nowhere'"),
+    "plot, coordinate": ("plot run --coordinate 100", "coordinate must be"),
+    "evaluate, run missing": ("evaluate nowhere", "no run in 'nowhere'"),
+    "evaluate, arrays": ("evaluate run", "trained on arrays"),
+    "data, name": ("data nosuch", "no dataset 'nosuch'"),
+    "data, split": ("data ./good --split test", "good has no sub-folder 'test'"),
+}
+
+
+@pytest.mark.parametrize(("line", "fragment"), rows(LINES))
+def test_command_line(line, fragment):
+    result = CliRunner().invoke(main, shlex.split(line))
+    assert isinstance(result.exception, SystemExit) and result.exit_code == 2
+    assert result.stderr.startswith("acgan: ") and fragment in result.stderr
+    assert result.stderr.count("\n") == 1 and len(result.stderr) < 300
+    debugged = CliRunner().invoke(main, ["--debug", *shlex.split(line)]).exception
+    assert isinstance(debugged, (ValueError, OSError)) and f"acgan: {debugged}\n" == result.stderr
+
+
+USAGE = ["train", "train digits --nope", "train digits --steps x", "train digits --linear both",
+         "sample", "sample run --label x", "data digits --size big", "nope"]
+
+
+@pytest.mark.parametrize("line", USAGE)
+def test_usage(line):
+    result = CliRunner().invoke(main, line.split())
+    assert isinstance(result.exception, SystemExit) and result.exit_code == 2
+    assert "\nError: " in result.stderr and "Traceback" not in result.stderr

@@ -1,0 +1,237 @@
+"The command line: quick help, every setting in reach, and whole sessions on digits and folders."
+
+import csv
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import acgan_nb.train
+from acgan_nb.cli import main
+from acgan_nb.data import load
+from acgan_nb.gan import LOGS
+from acgan_nb.settings import SWITCHES
+from acgan_nb.train import fit, load_run, run_data
+
+COMMANDS = sorted(main.commands)
+OPTIONS = {option.name: option for option in main.commands["train"].params}
+REACHED = {  # keyword of fit: the arguments that set it, and its value then
+    "arch": ("--arch mnist", "mnist"),
+    "epochs": ("--epochs 3", 3),
+    "steps": ("--steps 7", 7),
+    "batch_size": ("--batch-size 20", 20),
+    "latent_dim": ("--nz 30", 30),
+    "learning_rate": ("--lr 3e-4", 3e-4),
+    "d_learning_rate": ("--lr-d 1e-4", 1e-4),
+    "beta_1": ("--beta1 0.4", 0.4),
+    "activation_noise": ("--activation-noise 0.2", 0.2),
+    "ema": ("--ema 0.99", 0.99),
+    "seed": ("--seed 5", 5),
+    "outdir": ("--outdir there", Path("there")),
+    "resume": ("--no-resume", False),
+    "verbose": ("--quiet", False),
+    "log_every": ("--log-every 9", 9),
+    "tensorboard": ("--tensorboard", True),
+    "workers": ("--workers 4", 4),
+    "classes": ("--classes 3,cat", ["3", "cat"]),
+    "size": ("--size 28", 28),
+    "data_dir": ("--data-dir d", "d"),
+    "linear": ("--linear units", "units"),
+    "label_input": ("--label-input embedding", "embedding"),
+    "latent": ("--latent uniform", "uniform"),
+    "objective": ("--objective minimax", "minimax"),
+    "class_weight": ("--class-weight 0.5", 0.5),
+    "class_loss_on_fake": ("--no-class-loss-on-fake", False),
+    "label_smoothing": ("--label-smoothing 0.1", 0.1),
+    "batch_statistics": ("--batch-statistics joint", "joint"),
+    "noise_schedule": ("--noise-schedule linear", "linear"),
+    "mixed_precision": ("--mixed-precision", True),
+}
+LIBRARY_ONLY = {"data", "callbacks", "switches"}  # data is the command's argument
+DEFAULTS = {name: p.default for name, p in inspect.signature(fit).parameters.items()}
+DEFAULTS = {**DEFAULTS, **{name: row[0] for name, row in SWITCHES.items()}}
+DEFAULTS["outdir"] = Path("runs/digits")
+
+
+def python(code, *args):
+    command = [sys.executable, "-c", code, *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def acgan(*args):
+    result = CliRunner().invoke(main, [str(a) for a in args], catch_exceptions=False)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout
+
+
+def test_import_is_light():
+    heavy = "{'tensorflow', 'keras', 'numpy', 'tensorflow_datasets', 'matplotlib'}"
+    done = python(f"import sys, acgan_nb, acgan_nb.cli; assert not {heavy} & set(sys.modules)")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", [[], *([c] for c in COMMANDS)], ids=["acgan", *COMMANDS])
+def test_help_without_tensorflow(command):
+    blocked = "import sys; sys.modules.update(tensorflow=None, keras=None, jax=None)\n"
+    done = python(blocked + "from acgan_nb.cli import main; main()", *command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in COMMANDS if not command else (p.opts[0] for p in main.commands[command[0]].params):
+        assert name.upper() in done.stdout.upper()
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_switch_is_an_option(name):
+    default, choices, help = SWITCHES[name]
+    option, flag = OPTIONS[name], "--" + name.replace("_", "-")
+    assert flag in option.opts and option.default == default and option.help == help
+    assert tuple(getattr(option.type, "choices", ())) == (choices or ())
+    assert option.secondary_opts == ["--no-" + flag[2:]] * isinstance(default, bool)
+
+
+def passed(monkeypatch, arguments=""):
+    "The keywords that `acgan train digits ARGUMENTS` hands to `fit`."
+    caught = {}
+
+    def caught_fit(data, **keywords):
+        caught.update(keywords)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(acgan_nb.train, "fit", caught_fit)
+    assert CliRunner().invoke(main, ["train", "digits", *arguments.split()]).exit_code == 2
+    return caught
+
+
+def test_defaults_are_those_of_fit(monkeypatch):
+    expected = {name: value for name, value in DEFAULTS.items() if name not in LIBRARY_ONLY}
+    found = passed(monkeypatch)
+    assert found == expected and REACHED.keys() == expected.keys()
+    assert {k: type(v) for k, v in found.items()} == {k: type(v) for k, v in expected.items()}
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_keyword_is_reached(name, monkeypatch):
+    arguments, value = REACHED[name]
+    assert value != DEFAULTS[name]
+    assert passed(monkeypatch, arguments) == {**passed(monkeypatch), name: value}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    "A run of the command line: two steps, then three more."
+    run = tmp_path_factory.mktemp("runs") / "digits"
+    train = ["train", "digits", "--outdir", run, "--log-every", 1, "--quiet"]
+    assert f"{run}: 2 steps of digits in" in acgan(*train, "--steps", 2)
+    assert f"{run}: 5 steps of digits in" in acgan(*train, "--steps", 5)
+    return run
+
+
+def png(path):
+    return np.asarray(Image.open(path))
+
+
+def test_run_directory(digits):
+    names = {"config.json", "history.csv", "samples", "samples.gif"}
+    assert {p.name for p in digits.iterdir()} >= names | {"checkpoint", "generator.weights"}
+    assert not [p.name for p in digits.iterdir() if p.name.startswith(".")]
+    config = json.loads((digits / "config.json").read_text())
+    expected = {"steps": 5, "arch": "digits", **{name: DEFAULTS[name] for name in SWITCHES}}
+    assert expected.items() <= config.items()
+    assert config["fingerprint"] == load("digits").fingerprint
+    with open(digits / "history.csv", newline="") as file:
+        history = list(csv.DictReader(file))
+    assert list(history[0]) == ["step", "epoch", "seconds", *LOGS]
+    assert [row["step"] for row in history] == list("12345")
+    assert all(np.isfinite([float(v) for v in row.values()]).all() for row in history)
+    grids = sorted(p.name for p in (digits / "samples").iterdir())
+    assert {"step_000002.png", "step_000005.png"} <= set(grids)
+    assert png(digits / "samples" / "step_000005.png").shape[0] == 10 * 9 - 1
+    assert Image.open(digits / "samples.gif").n_frames == len(grids)
+
+
+def test_resumed_run_is_the_whole_run(digits):
+    whole = fit("digits", steps=5, log_every=1, verbose=False)
+    resumed = load_run(digits)
+    np.testing.assert_allclose(resumed.history["d_loss"], whole.history["d_loss"], rtol=1e-4)
+    assert np.abs(resumed.sample(range(10)).astype(int) - whole.sample(range(10))).max() <= 1
+
+
+def test_sample(digits, tmp_path):
+    assert acgan("sample", digits).strip() == str(digits / "sample.png")
+    assert png(digits / "sample.png").shape == (10 * 9 - 1, 10 * 9 - 1)
+    grid = tmp_path / "new" / "grid.PNG"
+    acgan("sample", digits, "--label", 7, "--count", 6, "--columns", 3, "--seed", 1, "--out", grid)
+    expected = load_run(digits).sample(7, 6, seed=1)
+    assert png(grid).shape == (2 * 9 - 1, 3 * 9 - 1)
+    assert (png(grid)[:8, :8] == expected[0, ..., 0]).all()
+    acgan("sample", digits, "--label", 7, "--count", 6, "--seed", 1, "--out", tmp_path / "some")
+    found = sorted(p.relative_to(tmp_path).as_posix() for p in (tmp_path / "some").rglob("*.png"))
+    assert found == [f"some/7/{i:05d}.png" for i in range(6)]
+    assert (png(tmp_path / found[5]) == expected[5, ..., 0]).all()
+    acgan("sample", digits, "--count", 2, "--out", tmp_path / "all")
+    assert load(tmp_path / "all").class_counts.tolist() == [2] * 10
+
+
+def test_plot(digits):
+    written = [Path(line) for line in acgan("plot", digits, "--coordinate", 3).split()]
+    assert {p.name for p in written} >= {"curves.png", "latent_sweep.png", "real_and_generated.png"}
+    assert all(p.parent == digits and png(p).std() > 5 for p in written)
+
+
+def test_evaluate(digits):
+    said = acgan("evaluate", digits, "--count", 2)
+    report = json.loads((digits / "report.json").read_text())
+    assert (report["gan_test_samples"], report["real_test_images"], report["step"]) == (20, 359, 5)
+    assert report["judge_accuracy_on_real_test"] > 0.98 and 0 <= report["gan_train"] < 0.9
+    assert report["gan_test"] == pytest.approx(np.mean(report["gan_test_by_class"]))
+    assert "GAN-test" in said and f"{report['gan_train']:.1%}" in said
+
+
+def test_data():
+    listed = acgan("data")
+    assert all(name in listed for name in ("digits", "mnist", "fashion_mnist", "cifar10", "folder"))
+    said = acgan("data", "digits", "--classes", "3,7", "--split", "test", "--size", 16)
+    data = load("digits", "test", classes=[3, 7], size=16)
+    assert data.fingerprint in said and repr(data) in said
+    counts = [[str(np.sum(load_digits().target[4::5] == c)), str(c)] for c in (3, 7)]
+    assert [line.split() for line in said.splitlines()[-2:]] == counts
+
+
+FOLDERS = {"grey": (["L", "L"], 1), "grey and colour": (["L", "RGB"], 3)}
+
+
+@pytest.fixture(scope="module", params=FOLDERS.values(), ids=FOLDERS)
+def pets(request, tmp_path_factory):
+    "A run of two steps on a folder of four train and three test images, 11x9 pixels, per class."
+    root, (modes, channels) = tmp_path_factory.mktemp("folder"), request.param
+    rng = np.random.default_rng(0)
+    for name, mode in zip(("cats", "dogs"), modes):
+        for i in range(7):
+            path = root / "pets" / ("train" if i < 4 else "test") / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 256, (9, 11, len(mode)), "uint8")
+            Image.fromarray(pixels.squeeze()).save(path)
+    train = ["train", root / "pets", "--outdir", root / "run", "--batch-size", 4]
+    assert "2 steps of digits in" in acgan(*train, "--steps", 2, "--quiet")
+    return load_run(root / "run"), channels
+
+
+def test_folder(pets):
+    run, channels = pets
+    assert (run.config["arch"], run.config["image_shape"]) == ("digits", [8, 8, channels])
+    assert (run.config["class_names"], run.config["images"]) == (["cats", "dogs"], 8)
+    assert run_data(run).fingerprint == run.config["fingerprint"]
+    acgan("plot", run.outdir)
+    acgan("sample", run.outdir, "--label", 1)
+    assert png(run.outdir / "sample.png").ndim == (2 if channels == 1 else 3)
+
+
+@pytest.mark.xfail(strict=True, reason="reported: the run's data is .../pets/train, not .../pets")
+def test_folder_has_a_test_split(pets):
+    assert len(run_data(pets[0], "test")) == 6
