@@ -5,6 +5,7 @@
 # %% ../nbs/api/09_cli.ipynb #fee2295e
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -34,6 +35,7 @@ class OneLineErrors(click.Group):
 @click.version_option(package_name="acgan_nb")
 def main(debug):
     "Auxiliary classifier GANs (Odena, Olah, Shlens) in Keras 3."
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow greets on stderr
 
 # %% ../nbs/api/09_cli.ipynb #5508ba66
 def switch_options(command):

@@ -5,7 +5,6 @@
 # %% ../nbs/api/03_losses.ipynb #968962b8
 from __future__ import annotations
 
-import keras
 from keras import ops
 
 from .settings import SWITCHES, check_choice
