@@ -5,7 +5,6 @@
 # %% ../nbs/api/09_cli.ipynb #fee2295e
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -35,7 +34,6 @@ class OneLineErrors(click.Group):
 @click.version_option(package_name="acgan_nb")
 def main(debug):
     "Auxiliary classifier GANs (Odena, Olah, Shlens) in Keras 3."
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow greets on stderr
 
 # %% ../nbs/api/09_cli.ipynb #5508ba66
 def switch_options(command):
@@ -149,12 +147,13 @@ def plot(run, data_dir, coordinate):
     from acgan_nb.train import load_run, run_data
 
     trained = load_run(run)
-    real = run_data(trained, data_dir=data_dir)
     figures = {
         "curves": plots.training_curves(trained.history),
         "latent_sweep": plots.latent_sweep(trained, coordinate),
-        "real_and_generated": plots.real_and_generated(real, trained),
     }
+    if trained.config["data"] != "arrays":
+        real = run_data(trained, data_dir=data_dir)
+        figures["real_and_generated"] = plots.real_and_generated(real, trained)
     for name, figure in figures.items():
         figure.savefig(run / f"{name}.png", dpi=150, bbox_inches="tight")
         click.echo(run / f"{name}.png")

@@ -39,7 +39,10 @@ def to_pixels(images):
 # %% ../nbs/api/01_data.ipynb #533b3589
 def _as_images(images):
     "Anything image-like -> uint8 (N, H, W, C), or one line that says why not."
-    images = np.asarray(images)
+    try:
+        images = np.asarray(images)
+    except ValueError:
+        raise ValueError("images must all have the same size") from None
     if images.ndim == 3:
         images = images[..., None]  # greyscale without its channel axis
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
@@ -76,7 +79,7 @@ def _as_labels(labels, count, num_classes=None):
         raise ValueError(f"labels must be ({count},) class ids, got shape {labels.shape}")
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels must be integer class ids, got {labels.dtype}")
-    top = labels.max() if num_classes is None else num_classes - 1
+    top = (num_classes or count) - 1  # without names there are no more classes than images
     bad = labels[(labels < -1) | (labels > top)]
     if len(bad):
         raise ValueError(f"label {bad[0]} is out of range: 0..{top}, or -1 for unlabelled")
@@ -100,6 +103,10 @@ class Dataset:
         names = self.class_names and tuple(map(str, self.class_names))
         labels = _as_labels(self.labels, len(images), names and len(names))
         names = names or tuple(map(str, range(labels.max() + 1)))
+        if not names:
+            raise ValueError("there is no labelled image")
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"class_names must differ, {repeated[0]!r} is there twice")
         for key, value in dict(images=images, labels=labels, class_names=names).items():
             object.__setattr__(self, key, value)
 
@@ -138,11 +145,13 @@ class Dataset:
 # %% ../nbs/api/01_data.ipynb #f80460be
 def class_ids(classes, class_names):
     "Class ids from a list of ids and names; a `ValueError` names the first that does not exist."
+    if isinstance(classes, (str, int)):
+        raise ValueError(f"classes must be a list of ids or names, got {classes!r}")
     ids = []
     for c in classes:
         if isinstance(c, str) and c in class_names:
             ids.append(class_names.index(c))
-        elif str(c).isdigit() and int(c) < len(class_names):
+        elif str(c).isdecimal() and int(c) < len(class_names):
             ids.append(int(c))
         else:
             known = ", ".join(class_names[:20])
@@ -168,7 +177,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def _load_folder(root, split, size=None):
-    root = Path(root)
+    name, root = str(root), Path(root)
     if (root / split).is_dir():
         root = root / split
     elif split != "train":
@@ -181,13 +190,15 @@ def _load_folder(root, split, size=None):
         raise ValueError(f"class folder {empty[0]!r} in {root} holds no PNG or JPEG image")
     images = [_open_image(p) for files in paths for p in files]
     labels = np.repeat(np.arange(len(folders)), [len(files) for files in paths])
-    return Dataset(_stack(images, size), labels, [f.name for f in folders], str(root))
+    return Dataset(_stack(images, size), labels, [f.name for f in folders], name)
 
 
 def _open_image(path):
     try:
         with Image.open(path) as image:
             image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I"):  # 16 bits
+                image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
             return image.convert("L" if image.mode in ("1", "L") else "RGB")
     except Exception as error:
         raise ValueError(f"cannot read image {path}: {error}") from error
@@ -216,6 +227,9 @@ def _tfds_builder(name, data_dir=None):
             f"no dataset {name!r}: neither a folder, nor 'digits', nor a name TFDS knows"
             + nearest(name, known)
         ) from None
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"cannot open dataset {name!r}: {reason}") from error
     if {"image", "label"} - set(builder.info.features or ()):
         raise ValueError(f"{name!r} is not an image-classification set (no image and label)")
     return builder
@@ -224,10 +238,12 @@ def _tfds_builder(name, data_dir=None):
 def _load_tfds(name, split, classes=None, size=None, data_dir=None):
     builder = _tfds_builder(name, data_dir)
     _prepare(builder)
-    if split.split("[")[0] not in builder.info.splits:
-        raise ValueError(f"{name} has the splits {sorted(builder.info.splits)}, not {split!r}")
-    names = builder.info.features["label"].names
-    stream = builder.as_dataset(split=split, shuffle_files=False)
+    names, splits = builder.info.features["label"].names, sorted(builder.info.splits)
+    try:
+        assert {part.partition("[")[0] for part in split.split("+")} <= set(splits)
+        stream = builder.as_dataset(split=split, shuffle_files=False)
+    except (AssertionError, ValueError) as error:
+        raise ValueError(f"{name} has the splits {', '.join(splits)}, not {split!r}") from error
     if classes is not None:  # drop the others before they are stored
         wanted = class_ids(classes, names)
         stream = stream.filter(lambda row: _is_in(row["label"], wanted))
@@ -259,9 +275,13 @@ def _collect(stream, size, static):
     stream = stream.map(lambda row: (row["image"], row["label"]))
     if static:
         parts = list(stream.batch(1024).as_numpy_iterator())
+        if not parts:
+            raise ValueError("there is no image of these classes in this split")
         images, labels = (np.concatenate(p) for p in zip(*parts))
         return _resize(images, size), labels
     rows = [(Image.fromarray(i.squeeze()), l) for i, l in stream.as_numpy_iterator()]
+    if not rows:
+        raise ValueError("there is no image of these classes in this split")
     return _stack([i for i, _ in rows], size), np.array([l for _, l in rows])
 
 
@@ -286,6 +306,8 @@ def load(
     "Load a data set by name or from a folder. One-line `ValueError` or `OSError` if it cannot."
     if size is not None:
         check_range("size", size, 4, whole=True)
+    if not str(name):
+        raise ValueError("data must be a name or a folder, got ''")
     path = Path(name).expanduser()
     if name == "digits":
         data = _load_digits(split)
@@ -335,6 +357,7 @@ def batches(data: Dataset, batch_size=100, *, seed=0, start_step=0, workers=2):
 
 def check_batch_size(batch_size, count):
     "Steps per epoch; `ValueError` unless 1 <= batch_size <= count."
-    if not isinstance(batch_size, (int, np.integer)) or not 1 <= batch_size <= count:
+    whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
+    if not whole or not 1 <= batch_size <= count:
         raise ValueError(f"batch_size must be in 1..{count}, the number of images, got {batch_size!r}")
     return count // int(batch_size)

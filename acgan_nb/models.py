@@ -112,7 +112,7 @@ def table(arch: str, num_classes: int = 10) -> str:
 
 def architecture(arch: str) -> Architecture:
     "The named architecture; an unknown name is a `ValueError` that suggests the nearest."
-    if arch not in ARCHITECTURES:
+    if not isinstance(arch, str) or arch not in ARCHITECTURES:
         names = ", ".join(ARCHITECTURES)
         raise ValueError(f"arch must be one of {names}, got {arch!r}{nearest(arch, ARCHITECTURES)}")
     return ARCHITECTURES[arch]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .data import Dataset, image_grid
+from .data import Dataset, class_ids, image_grid
 from .gan import draw_latents, generate
 from .settings import check_range
 from .train import Run
@@ -37,9 +37,12 @@ def _name_rows(ax, names, height, padding=1):
 def real_and_generated(data: Dataset, run: Run, columns: int = 8, classes=None, seed: int = 0):
     "Real images (left) and samples (right), one row per class (ids; default the first ten)."
     check_range("columns", columns, 1, whole=True)
-    classes = list(range(min(10, data.num_classes)) if classes is None else classes)
+    first_ten = range(min(10, data.num_classes))
+    classes = class_ids(first_ten if classes is None else classes, data.class_names)
     rng = np.random.default_rng(seed)
     pools = [np.flatnonzero(data.labels == k) for k in classes]
+    if empty := [data.class_names[k] for k, pool in zip(classes, pools) if not len(pool)]:
+        raise ValueError(f"there is no real image of class {empty[0]!r}")
     chosen = np.concatenate([rng.choice(p, columns, replace=len(p) < columns) for p in pools])
     fake = run.sample(np.repeat(classes, columns), seed=seed)
     height = 0.42 * len(classes) + 0.5
@@ -63,7 +66,7 @@ def latent_sweep(
     dim, names = run.config["latent_dim"], run.config["class_names"]
     check_range("coordinate", coordinate, 0, dim, whole=True)
     check_range("count", count, 2, whole=True)
-    classes = list(range(min(10, len(names))) if classes is None else classes)
+    classes = class_ids(range(min(10, len(names))) if classes is None else classes, names)
     z = np.repeat(draw_latents(1, dim, run.config["latent"], seed), count, axis=0)
     z[:, coordinate] = np.linspace(low, high, count)
     labels = np.repeat(classes, count)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from numbers import Real
+from numbers import Integral, Real
 
 # %% auto #0
 __all__ = ['SWITCHES', 'nearest', 'check_choice', 'check_range', 'complete_switches', 'check_settings']
@@ -40,8 +40,7 @@ def check_choice(name, value, choices):
 
 def check_range(name, value, low, high=None, *, whole=False, above=False):
     "`ValueError` unless low <= value (< with `above`) and value < high, and whole if asked."
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    number = number and (not whole or float(value).is_integer())
+    number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
     high_enough = number and (low < value if above else low <= value)
     if high_enough and value < (float("inf") if high is None else high):
         return

@@ -13,6 +13,7 @@ import shutil
 import time
 import warnings
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -34,8 +35,9 @@ from acgan_nb.models import (
 from .settings import check_range, check_settings, complete_switches
 
 # %% auto #0
-__all__ = ['FREE', 'as_dataset', 'check_fits', 'save_variables', 'load_variables', 'Run', 'HistoryCSV', 'SaveRun', 'save_gif',
-           'Progress', 'StopAtStep', 'build_gan', 'fit', 'check_tensorboard', 'load_run', 'run_data', 'export_run']
+__all__ = ['FREE', 'as_dataset', 'check_fits', 'replacing', 'save_variables', 'load_variables', 'Run', 'HistoryCSV', 'SaveRun',
+           'save_gif', 'Progress', 'StopAtStep', 'build_gan', 'fit', 'check_tensorboard', 'load_run', 'run_data',
+           'export_run']
 
 # %% ../nbs/api/05_train.ipynb #552d0d85
 with warnings.catch_warnings():
@@ -52,6 +54,8 @@ def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None):
         data = load(data, classes=classes, size=size, data_dir=data_dir)
         if arch is None and size is None and _arch_for(data.images.shape) is None:
             data = load(data.name, classes=classes, size=_nearest_size(data), data_dir=data_dir)
+    elif classes is not None or size is not None:
+        raise ValueError("classes and size are for names and folders; arrays are taken as they are")
     elif not isinstance(data, Dataset):
         if not (isinstance(data, (tuple, list)) and len(data) == 2):
             kind = type(data).__name__
@@ -81,24 +85,34 @@ def _nearest_size(data):
 def check_fits(data, arch):
     "`ValueError` unless the images have the architecture's size and every class has images."
     h, w = data.images.shape[1:3]
-    if arch is None or architecture(arch).image_shape[:2] != (h, w):
-        want = ", ".join(map(str, _sizes())) if arch is None else architecture(arch).image_shape[0]
-        raise ValueError(f"images are {h}x{w}, arch {arch} needs square images of size {want}")
+    if arch is None:
+        sizes = ", ".join(map(str, _sizes()))
+        raise ValueError(f"images are {h}x{w}; there are architectures for squares of {sizes}")
+    if architecture(arch).image_shape[:2] != (h, w):
+        want = architecture(arch).image_shape[0]
+        raise ValueError(f"images are {h}x{w}, arch {arch} needs {want}x{want}")
     if empty := [data.class_names[k] for k in np.flatnonzero(data.class_counts == 0)]:
         raise ValueError(f"class {empty[0]!r} of {data.name!r} has no labelled image")
 
 # %% ../nbs/api/05_train.ipynb #1f4b53d5
+@contextmanager
+def replacing(path):
+    "A binary file that takes the place of `path` when it is complete, and not before."
+    aside = Path(path).with_name(f".{Path(path).name}.tmp")
+    with open(aside, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
 def save_variables(path, variables, dtype=None):
     "Write variables, in order, to one `.npz`-format file, atomically."
     values = {f"{i:04d}": np.asarray(keras.ops.convert_to_numpy(v)) for i, v in enumerate(variables)}
     if dtype:  # of the floats; counters stay whole
         values = {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in values.items()}
-    aside = Path(path).with_name(f".{Path(path).name}.tmp")
-    with open(aside, "wb") as file:
+    with replacing(path) as file:
         np.savez(file, **values)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
 
 
 def load_variables(path, variables):
@@ -133,8 +147,10 @@ class Run:
             check_range("count", count, 1, whole=True)
             labels = np.repeat(labels, count) if labels.size == 1 else labels
         k = len(self.config["class_names"])
+        check_range("seed", seed, 0, whole=True)
         if labels.ndim != 1 or not labels.size or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"labels must be one class id or a sequence of them, got {labels!r:.60}")
+            got = str(labels.tolist())
+            raise ValueError(f"labels must be one class id or a sequence of them, got {got:.60}")
         if bad := [i for i in labels.tolist() if not 0 <= i < k]:
             raise ValueError(f"label {bad[0]} is out of range: class ids are 0..{k - 1}")
         if count is not None and len(labels) != count:
@@ -192,6 +208,8 @@ def _read_history(path=None, until=None):
         return history
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
+            if None in row.values():  # the last line of a process that was killed while writing
+                break
             if until is None or float(row["step"]) <= until:
                 for key, values in history.items():
                     values.append(float(row[key]))
@@ -325,7 +343,7 @@ def _configuration(data, arch, settings, switches):
         versions["acgan_nb"] = metadata.version("acgan_nb")
     except metadata.PackageNotFoundError:  # imported from a source tree
         pass
-    return {
+    config = {
         "data": data.name,
         "fingerprint": data.fingerprint,
         "images": len(data),
@@ -337,9 +355,10 @@ def _configuration(data, arch, settings, switches):
         "hardware": _hardware(),
         "versions": {"python": platform.python_version(), **versions},
     }
+    return json.loads(json.dumps(config, default=lambda number: number.item()))  # plain numbers
 
 # %% ../nbs/api/05_train.ipynb #e2d305c7
-FREE = {"steps", "log_every", "hardware", "versions"}  # may change when a run goes on
+FREE = {"data", "steps", "log_every", "hardware", "versions"}  # may change when a run goes on
 
 
 def _open_outdir(outdir, config, resume):
@@ -351,13 +370,12 @@ def _open_outdir(outdir, config, resume):
     except OSError as error:
         raise OSError(f"cannot write to outdir {str(outdir)!r}: {error.strerror}") from error
     if (outdir / "config.json").exists() and resume:
-        old = json.loads((outdir / "config.json").read_text(encoding="utf-8"))
-        new = json.loads(json.dumps(config))
-        fixed = new.keys() - (FREE if new["noise_schedule"] == "constant" else FREE - {"steps"})
-        if differing := sorted(k for k in fixed if old.get(k) != new[k]):
+        old = _read_config(outdir)
+        free = FREE if config["noise_schedule"] == "constant" else FREE - {"steps"}
+        if differing := sorted(k for k in config.keys() - free if old.get(k) != config[k]):
             k = differing[0]
             raise ValueError(
-                f"{outdir} holds a run with {k}={old.get(k)!r}, not {new[k]!r}: "
+                f"{outdir} holds a run with {k}={old.get(k)!r}, not {config[k]!r}: "
                 "choose another outdir, or resume=False to replace it"
             )
     elif (outdir / "config.json").exists():
@@ -365,8 +383,14 @@ def _open_outdir(outdir, config, resume):
         (outdir / "samples").mkdir()
         for name in ("checkpoint", "generator.weights", "history.csv", "report.json"):
             (outdir / name).unlink(missing_ok=True)
-    (outdir / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     return (outdir / "checkpoint").exists()
+
+
+def _read_config(outdir):
+    try:
+        return json.loads((outdir / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{outdir / 'config.json'} is damaged: {error}") from error
 
 # %% ../nbs/api/05_train.ipynb #711bacda
 def fit(
@@ -414,6 +438,8 @@ def fit(
         raise ValueError("give epochs or steps, not both")
     if tensorboard:
         check_tensorboard(outdir)
+    if outdir is not None and not str(outdir):
+        raise ValueError("outdir must be a folder, got ''")
     data, arch = as_dataset(data, arch, classes=classes, size=size, data_dir=data_dir)
     steps_per_epoch = check_batch_size(batch_size, len(data))
     steps = steps or (epochs * steps_per_epoch if epochs else architecture(arch).steps)
@@ -426,11 +452,14 @@ def fit(
     if found:
         load_variables(outdir / "checkpoint", _state(gan))
     start = _step(gan)
+    if found and start >= steps:
+        return load_run(outdir)
+    if outdir:
+        with replacing(outdir / "config.json") as file:
+            file.write(json.dumps(config, indent=1).encode() + b"\n")
     csv_path = outdir and outdir / "history.csv"
     history = _read_history(csv_path, until=start)
     run = Run(gan.ema_generator, gan.discriminator, history, config, outdir, gan)
-    if start >= steps:
-        return run
     own = [HistoryCSV(history, steps_per_epoch, log_every, csv_path), StopAtStep(steps)]
     own += [SaveRun(run)] if outdir else []
     own += [Progress(steps)] if verbose else []
@@ -470,9 +499,11 @@ def load_run(outdir) -> Run:
     outdir = Path(outdir).expanduser()
     if not (outdir / "config.json").is_file():
         raise FileNotFoundError(f"no run in {str(outdir)!r}: it has no config.json")
-    config = json.loads((outdir / "config.json").read_text(encoding="utf-8"))
-    history = _read_history(outdir / "history.csv")
-    gan = build_gan(config)
+    config, history = _read_config(outdir), _read_history(outdir / "history.csv")
+    try:
+        gan = build_gan(config)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{outdir / 'config.json'} is damaged: no {error}") from error
     if (outdir / "checkpoint").exists():
         load_variables(outdir / "checkpoint", _state(gan))
         return Run(gan.ema_generator, gan.discriminator, history, config, outdir, gan)

@@ -232,6 +232,5 @@ def test_folder(pets):
     assert png(run.outdir / "sample.png").ndim == (2 if channels == 1 else 3)
 
 
-@pytest.mark.xfail(strict=True, reason="reported: the run's data is .../pets/train, not .../pets")
 def test_folder_has_a_test_split(pets):
     assert len(run_data(pets[0], "test")) == 6

@@ -81,7 +81,7 @@ def test_tfds_names(name, mocked):
     some = load(name, classes=[data.class_names[wanted[0]], int(wanted[1])])
     assert some.class_names == tuple(data.class_names[k] for k in wanted)
     assert some.fingerprint == data.subset(wanted).fingerprint
-    with pytest.raises(ValueError, match=r"has the splits \['test', 'train'\], not 'dev'"):
+    with pytest.raises(ValueError, match=r"has the splits test, train, not 'dev'"):
         load(name, "dev")
 
 
@@ -92,7 +92,6 @@ def test_tfds_images_of_many_sizes(mocked):
     assert (load(MIXED_SIZES, size=20).labels == load(MIXED_SIZES).labels).all()
 
 
-@pytest.mark.xfail(strict=True, reason="reported: 'not enough values to unpack'")
 def test_tfds_class_without_image(data_dir):
     with pytest.raises(ValueError, match="no image"):
         load("numbered", "test[:1]", classes=range(4), data_dir=data_dir)
@@ -233,7 +232,7 @@ def test_fingerprint_changes_with(change):
 
 def test_fingerprint_is_of_shape_pixels_and_labels_alone():
     written = b"(6, 4, 2, 1)" + IMAGES.tobytes() + np.array(LABELS, "<i8").tobytes()
-    fortran, column = np.asfortranarray(IMAGES), np.int8(LABELS)[:, None]
-    for images, labels in [(fortran, LABELS), (IMAGES[..., 0], LABELS), (from_pixels(IMAGES), column)]:
+    fortran, floats, column = np.asfortranarray(IMAGES), from_pixels(IMAGES), [[k] for k in LABELS]
+    for images, labels in [(fortran, LABELS), (IMAGES[..., 0], np.int8(LABELS)), (floats, column)]:
         data = Dataset(images, labels, ["no", "yes"], "named")
         assert data.fingerprint == hashlib.sha256(written).hexdigest()

@@ -199,7 +199,7 @@ MUTANTS = [  # what is wrong, the source, what it becomes
     ("G: minimax sign", "source = -source_loss(", "source = source_loss("),
     ("G: minus on L_C", 'terms["source"] + class', 'terms["source"] - class'),
     ("G: class weight ignored", 'class_weight * terms["class"]', 'terms["class"]'),
-    ("G: weight on the source", 'terms["source"] + class', 'class_weight * terms["source"] + class'),
+    ("G: weight on the source", 'terms["source"] + c', 'class_weight * terms["source"] + c'),
 ]
 SOURCE = Path(acgan_nb.losses.__file__).read_text(encoding="utf-8")
 
