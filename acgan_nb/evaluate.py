@@ -71,7 +71,8 @@ def _train_cnn(data, seed, steps, batch_size=100):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     cnn.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
     stream = batches(data, min(batch_size, len(data)), seed=seed)
-    cnn.fit(stream.map(lambda x, y: (from_pixels(x), y)), steps_per_epoch=steps, verbose=0)
+    floats = stream.map(lambda x, y: (from_pixels(x), y))
+    cnn.fit(floats, steps_per_epoch=steps, shuffle=False, verbose=0)  # shuffled by the stream
 
     def predict(images):
         parts = np.array_split(images, -(-len(images) // 1000))

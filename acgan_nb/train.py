@@ -472,16 +472,15 @@ def fit(
 # %% ../nbs/api/05_train.ipynb #5b46c901
 def _keras_fit(gan, stream, start, steps, steps_per_epoch, callbacks):
     "Keras' own loop, from step `start` to `steps`; a resumed epoch is counted from its start."
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*shuffle=True.*")  # the stream shuffles
-        gan.fit(
-            stream,
-            initial_epoch=start // steps_per_epoch,
-            epochs=-(-steps // steps_per_epoch),
-            steps_per_epoch=steps_per_epoch,
-            callbacks=callbacks,
-            verbose=0,
-        )
+    gan.fit(
+        stream,
+        initial_epoch=start // steps_per_epoch,
+        epochs=-(-steps // steps_per_epoch),
+        steps_per_epoch=steps_per_epoch,
+        callbacks=callbacks,
+        shuffle=False,  # the stream is shuffled already
+        verbose=0,
+    )
 
 
 def check_tensorboard(outdir):
