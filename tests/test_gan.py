@@ -16,7 +16,8 @@ B, K, PIXELS, RATE = 6, 3, 2, 0.3
 def tiny_gan(**options):
     "G is a table of one 1x2 image per class; D is linear. Both are small enough to redo in NumPy."
     z, label = keras.Input((1,)), keras.Input((), dtype="int32")
-    image = layers.Reshape((1, PIXELS, 1))(layers.Embedding(K, PIXELS)(label))
+    pixels = layers.Add()([layers.Embedding(K, PIXELS)(label), layers.Rescaling(0.0)(z)])
+    image = layers.Reshape((1, PIXELS, 1))(pixels)
     x = keras.Input((1, PIXELS, 1))
     d = keras.Model(x, SoftSigmoid()(layers.Dense(K + 1)(layers.Flatten()(x))))
     gan = ACGAN(keras.Model([z, label], image), d, ema=0.5)
