@@ -240,9 +240,10 @@ def _load_tfds(name, split, classes=None, size=None, data_dir=None):
     _prepare(builder)
     names, splits = builder.info.features["label"].names, sorted(builder.info.splits)
     try:
-        assert {part.partition("[")[0] for part in split.split("+")} <= set(splits)
+        if not {part.partition("[")[0] for part in split.split("+")} <= set(splits):
+            raise ValueError(f"unknown split {split!r}")
         stream = builder.as_dataset(split=split, shuffle_files=False)
-    except (AssertionError, ValueError) as error:
+    except (AssertionError, ValueError) as error:  # TFDS asserts some of its syntax
         raise ValueError(f"{name} has the splits {', '.join(splits)}, not {split!r}") from error
     if classes is not None:  # drop the others before they are stored
         wanted = class_ids(classes, names)
