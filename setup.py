@@ -23,7 +23,7 @@ setup(
     keywords=cfg["keywords"].split(),
     license="Apache-2.0",
     packages=find_packages(include=[cfg["lib_path"], cfg["lib_path"] + ".*"]),
-    include_package_data=True,
+    package_data={cfg["lib_name"]: ["frozen/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in EXTRAS},

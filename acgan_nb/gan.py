@@ -16,8 +16,8 @@ from .models import ActivationNoise
 from .settings import SWITCHES, check_choice, check_range
 
 # %% auto #0
-__all__ = ['LOGS', 'DRAWS_PER_STEP', 'draw_latents', 'generate', 'ACGAN', 'source_probability', 'class_accuracy', 'adam',
-           'has_gpu']
+__all__ = ['LOGS', 'DRAWS_PER_STEP', 'draw_latents', 'generate', 'interpolate', 'ACGAN', 'source_probability', 'class_accuracy',
+           'adam', 'has_gpu']
 
 # %% ../nbs/api/05_gan.ipynb #b08a5c03
 def draw_latents(count: int, latent_dim: int = 100, latent: str = "normal", seed: int = 0):
@@ -37,6 +37,19 @@ def generate(generator, z, labels, batch_size: int = 500):
         for i in range(0, len(z), batch_size)
     ]
     return np.concatenate(parts)
+
+# %% ../nbs/api/05_gan.ipynb #b9deaaa1
+def interpolate(start, end, steps: int = 8, spherical: bool = False):
+    "Latents (steps, latent_dim) from `start` to `end`, both (latent_dim,) and both included."
+    check_range("steps", steps, 2, whole=True)
+    t = np.linspace(0, 1, steps, dtype="float32")[:, None]
+    if not spherical:
+        return (1 - t) * start + t * end
+    cosine = start @ end / (np.linalg.norm(start) * np.linalg.norm(end))
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    if np.sin(angle) < 1e-6:  # no arc between parallel vectors
+        return interpolate(start, end, steps)
+    return (np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)
 
 # %% ../nbs/api/05_gan.ipynb #1102c60e
 @keras.saving.register_keras_serializable("acgan_nb")

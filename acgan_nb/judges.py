@@ -23,7 +23,7 @@ from .storage import digest, load_variables, replacing, save_variables
 
 # %% auto #0
 __all__ = ['RECIPES', 'FROZEN', 'Recipe', 'judge_network', 'start_from', 'Judge', 'train_judge', 'make_judge', 'save_judge',
-           'load_judge']
+           'load_judge', 'judge_for', 'recipe_for', 'inception']
 
 # %% ../nbs/api/07_judges.ipynb #5ff58229
 @dataclass(frozen=True)
@@ -111,6 +111,10 @@ class Judge:
         "Share of the images that are given their label."
         return float(np.mean(self(images) == labels))
 
+    def fits(self, data: Dataset) -> bool:
+        "Whether it was trained on just these classes."
+        return bool(self.about) and self.about["class_names"] == list(data.class_names)
+
     def _shares(self, x):
         views = [x, x[:, :, ::-1]] if self.mirror else [x]
         logits = [self.network.predict_on_batch(view)[1].astype("float64") for view in views]
@@ -132,7 +136,7 @@ def train_judge(
 ) -> Judge:
     "A judge trained on the labelled images of `data`, from scratch or from another judge."
     check_range("seed", seed, 0, whole=True)
-    data = data.subset(range(data.num_classes))
+    began, data = time.perf_counter(), data.subset(range(data.num_classes))
     channels, name = data.images.shape[-1], name or f"judge of {data.name}"
     network = judge_network(recipe.size, channels, data.num_classes, recipe.widths, seed)
     if start is not None:
@@ -149,7 +153,19 @@ def train_judge(
     for _ in tqdm(range(recipe.steps), f"train {name}", delay=5, leave=False):
         classifier.train_on_batch(*next(stream))
     network.set_weights([w.astype("float16").astype("float32") for w in network.get_weights()])
-    return Judge(name, network, recipe.mirror)
+    about = {
+        "judge": name,
+        "hash": digest(network.weights),
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "start_hash": start and start.hash,
+        "seconds": round(time.perf_counter() - began, 1),
+        "channels": channels,
+        "class_names": list(data.class_names),
+        "train_fingerprint": data.fingerprint,
+        "versions": {p: metadata.version(p) for p in ("keras", "numpy", keras.backend.backend())},
+    }
+    return Judge(name, network, recipe.mirror, about)
 
 # %% ../nbs/api/07_judges.ipynb #df583074
 def _augmented(data, recipe, rng, batch_size=128):
@@ -183,25 +199,14 @@ def make_judge(name: str, folder=".", *, seed: int = 0, data_dir=None) -> Judge:
     train, test = (load(recipe.data, split, data_dir=data_dir) for split in ("train", "test"))
     before = folder if (folder / f"{recipe.start}.weights").exists() else None
     start = recipe.start and load_judge(recipe.start, before)
-    began = time.perf_counter()
     judge = train_judge(train, recipe, name=name, seed=seed, start=start)
-    about = {
-        "judge": name,
-        "hash": judge.hash,
+    test_record = {
         "accuracy_on_real_test": judge.accuracy(test.images, test.labels),
         "test_images": len(test),
-        "seconds": round(time.perf_counter() - began, 1),
-        "recipe": asdict(recipe),
-        "seed": seed,
-        "start_hash": start and start.hash,
-        "channels": train.images.shape[-1],
-        "class_names": list(train.class_names),
-        "train_fingerprint": train.fingerprint,
         "test_fingerprint": test.fingerprint,
-        "versions": {p: metadata.version(p) for p in ("keras", "numpy", keras.backend.backend())},
         "command": f"acgan judge {name} --seed {seed}",
     }
-    save_judge(replace(judge, about=about), folder)
+    save_judge(replace(judge, about=judge.about | test_record), folder)
     return load_judge(name, folder)
 
 # %% ../nbs/api/07_judges.ipynb #915ab4dd
@@ -230,3 +235,38 @@ def load_judge(name: str, folder=None) -> Judge:
     if judge.hash != about["hash"]:
         raise ValueError(f"judge {name!r} has hash {judge.hash}, its record says {about['hash']}")
     return judge
+
+# %% ../nbs/api/07_judges.ipynb #5b887818
+def judge_for(data: Dataset, folder=None, seed: int = 0) -> Judge:
+    "The shipped judge of this data set, or one trained on it now and kept in `folder`."
+    side = data.images.shape[1]
+    for name in sorted(RECIPES, key=lambda n: abs(RECIPES[n].size - side)):
+        if RECIPES[name].data == data.name and (judge := load_judge(name)).fits(data):
+            return judge
+    if folder is not None and (Path(folder) / "judge.json").exists():
+        judge = load_judge("judge", folder)
+        if judge.about["train_fingerprint"] == data.fingerprint:
+            return judge
+    judge = train_judge(data, recipe_for(data), name="judge", seed=seed)
+    if folder is not None:
+        save_judge(judge, folder)
+    return judge
+
+
+def recipe_for(data: Dataset) -> Recipe:
+    "The cheapest recipe for a data set: a shipped one without a start, or one by image size."
+    for recipe in RECIPES.values():
+        if recipe.data == data.name and recipe.start is None:
+            return recipe
+    side = min(data.images.shape[1], 64)
+    return Recipe(data.name, side, *(((32, 64), 400) if side <= 16 else ((16, 32, 64), 1500)))
+
+# %% ../nbs/api/07_judges.ipynb #de2cbe15
+def inception(weights: str | None = "imagenet") -> Judge:
+    "Keras' InceptionV3 as a judge of images of any size; downloads its weights once."
+    try:
+        network = keras.applications.InceptionV3(weights=weights, classifier_activation=None)
+    except Exception as error:  # Keras raises whatever the download raised
+        raise ConnectionError(f"cannot get Keras' InceptionV3 weights: {error}") from error
+    outputs = [network.get_layer("avg_pool").output, network.output]
+    return Judge("Keras-Inception", keras.Model(network.input, outputs))

@@ -9,12 +9,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from .data import Dataset, class_ids, image_grid
-from .gan import draw_latents, generate
+from .gan import draw_latents, generate, interpolate
 from .settings import check_range
+from .metrics import ms_ssim
 from .train import Run
 
 # %% auto #0
-__all__ = ['REAL', 'GENERATED', 'PANELS', 'real_and_generated', 'latent_sweep', 'training_curves']
+__all__ = ['REAL', 'GENERATED', 'PANELS', 'real_and_generated', 'latent_sweep', 'training_curves', 'resolution_curves',
+           'similar_pairs', 'diversity', 'joint', 'neighbours', 'walks', 'styles', 'evaluation_curves']
 
 # %% ../nbs/api/10_plots.ipynb #e8b500d3
 REAL, GENERATED = "#0072B2", "#D55E00"
@@ -111,4 +113,121 @@ def training_curves(history: dict):
         ax.set(title=title, xlabel="step", ylabel=unit, ylim=(0, None if unit == "nats" else 1.02))
         ax.grid(alpha=0.25)
         ax.legend(fontsize="small")
+    return fig
+
+# %% ../nbs/api/10_plots.ipynb #30a3c288
+def resolution_curves(sizes, **measured):
+    "Share recognised at each size; `real=(mean (S,), std (S,))` and `generated=(mean, std)`."
+    fig, ax = plt.subplots(figsize=(4.6, 3.2), layout="constrained")
+    for (name, (mean, std)), style in zip(measured.items(), ("o-", "s--")):
+        color = REAL if name == "real" else GENERATED
+        ax.errorbar(sizes, mean, std, fmt=style, color=color, label=name, capsize=3)
+    ax.set(xlabel="pixels after shrinking", ylabel="share recognised", xticks=sizes, ylim=(0, 1.03))
+    ax.grid(alpha=0.25)
+    ax.legend(fontsize="small")
+    return fig
+
+# %% ../nbs/api/10_plots.ipynb #bcc11535
+def similar_pairs(images, labels, class_names, pairs: int = 50, classes=None, seed: int = 0):
+    "Per class: the most and the least similar of random pairs, with their MS-SSIM."
+    classes = class_ids(range(min(5, len(class_names))) if classes is None else classes, class_names)
+    rng = np.random.default_rng(seed)
+    fig, axes = plt.subplots(2, len(classes), figsize=(1.9 * len(classes), 2.6), layout="constrained")
+    for column, k in zip(axes.reshape(2, -1).T, classes):
+        members = np.flatnonzero(labels == k)
+        if len(members) < 2:
+            raise ValueError(f"class {class_names[k]!r} has {len(members)} images, a pair needs two")
+        i, j = np.array([rng.choice(members, 2, replace=False) for _ in range(pairs)]).T
+        similarity = ms_ssim(images[i], images[j])
+        for ax, best in zip(column, (similarity.argmax(), similarity.argmin())):
+            pair = image_grid(images[[i[best], j[best]]], 2)
+            _show(ax, pair, f"{class_names[k]}: {similarity[best]:.2f}")
+    return fig
+
+# %% ../nbs/api/10_plots.ipynb #2c441b13
+def diversity(real, generated, class_names):
+    "MS-SSIM of each class, generated (K,) over real (K,), with the largest real value as a line."
+    fig, ax = plt.subplots(figsize=(4.6, 3.6), layout="constrained")
+    ends = [0, max(*real, *generated) * 1.08]
+    ax.plot(ends, ends, color="gray", lw=0.8, label="equal")
+    ax.axhline(max(real), color=REAL, ls="--", lw=1, label="largest real class")
+    ax.scatter(real, generated, color=GENERATED, s=20)
+    _name_points(ax, real, generated, class_names)
+    ax.set(xlabel="mean MS-SSIM, real", ylabel="mean MS-SSIM, generated", xlim=ends, ylim=ends)
+    ax.legend(fontsize="small", loc="lower right")
+    return fig
+
+
+def joint(ms_ssim, accuracy, limit, class_names):
+    "Accuracy (K,) over MS-SSIM (K,) of the generated classes, with the limit as a line."
+    fig, ax = plt.subplots(figsize=(4.6, 3.2), layout="constrained")
+    ax.axvline(limit, color=REAL, ls="--", lw=1, label="largest real class")
+    ax.scatter(ms_ssim, accuracy, color=GENERATED, s=20)
+    _name_points(ax, ms_ssim, accuracy, class_names)
+    ax.set(xlabel="mean MS-SSIM (less varied to the right)", ylabel="share recognised")
+    ax.legend(fontsize="small")
+    return fig
+
+
+def _name_points(ax, x, y, names):
+    if len(names) <= 20:
+        for name, *point in zip(names, x, y):
+            ax.annotate(name, point, xytext=(4, 3), textcoords="offset points", fontsize=8)
+
+# %% ../nbs/api/10_plots.ipynb #e468b5d5
+def neighbours(samples, images, indices, distances=None):
+    "Rows: a sample (N, H, W, C), then its nearest training images by `indices` (N, k)."
+    sheet = np.stack([np.concatenate([[s], images[row]]) for s, row in zip(samples, indices)])
+    fig, ax = plt.subplots(figsize=(0.5 * sheet.shape[1] + 0.6, 0.5 * len(sheet) + 0.5))
+    _show(ax, image_grid(sheet.reshape(-1, *sheet.shape[2:]), sheet.shape[1], padding=2))
+    ax.set_title("sample | nearest in the training set", fontsize=8)
+    return fig
+
+
+def walks(run: Run, classes=None, steps: int = 8, spherical: bool = False, seed: int = 0):
+    "One row per class: samples on the way from one random z to another."
+    names, dim = run.config["class_names"], run.config["latent_dim"]
+    classes = class_ids(range(min(10, len(names))) if classes is None else classes, names)
+    ends = draw_latents(2 * len(classes), dim, run.config["latent"], seed).reshape(-1, 2, dim)
+    z = np.concatenate([interpolate(a, b, steps, spherical) for a, b in ends])
+    sheet = image_grid(generate(run.generator, z, np.repeat(classes, steps)), steps)
+    fig, ax = plt.subplots(figsize=(0.5 * steps + 0.8, 0.42 * len(classes) + 0.5))
+    _show(ax, sheet, "spherical" if spherical else "linear")
+    _name_rows(ax, [names[k] for k in classes], run.config["image_shape"][0])
+    return fig
+
+
+def styles(run: Run, rows: int = 8, classes=None, seed: int = 0):
+    "One random z per row, one class per column."
+    check_range("rows", rows, 1, whole=True)
+    names = run.config["class_names"]
+    classes = class_ids(range(min(10, len(names))) if classes is None else classes, names)
+    z = draw_latents(rows, run.config["latent_dim"], run.config["latent"], seed)
+    images = generate(run.generator, z.repeat(len(classes), axis=0), np.tile(classes, rows))
+    fig, ax = plt.subplots(figsize=(0.5 * len(classes) + 0.4, 0.5 * rows + 0.5))
+    _show(ax, image_grid(images, len(classes)))
+    ax.set_title("one z per row, one class per column", fontsize=8)
+    return fig
+
+# %% ../nbs/api/10_plots.ipynb #c4be10be
+def evaluation_curves(history: dict, evaluation: dict):
+    "Fréchet distance, judge accuracy and MS-SSIM over the steps of a run with `evaluate_every`."
+    if "frechet_distance" not in history:
+        raise ValueError("this run was not evaluated while it trained; see evaluate_every of fit")
+    values = {key: np.array(column) for key, column in history.items()}
+    there = ~np.isnan(values["frechet_distance"])
+    step = values["step"][there]
+    fig, axes = plt.subplots(1, 3, figsize=(11, 3), layout="constrained")
+    axes[0].semilogy(step, values["frechet_distance"][there], color=GENERATED)
+    axes[0].axhline(evaluation["frechet_floor"], color=REAL, ls="--", label="real images")
+    axes[1].plot(step, values["judge_accuracy"][there], color=GENERATED)
+    for key, style in (("ms_ssim", "-"), ("ms_ssim_max", ":")):
+        axes[2].plot(step, values[key][there], style, color=GENERATED, label=key.replace("_", " "))
+    axes[2].axhline(evaluation["ms_ssim_limit"], color=REAL, ls="--", label="limit of real classes")
+    titles = "Fréchet distance", f"judge {evaluation['judge']}: share recognised", "MS-SSIM within classes"
+    for ax, title in zip(axes, titles):
+        ax.set(title=title, xlabel="step")
+        ax.grid(alpha=0.25)
+    axes[0].legend(fontsize="small")
+    axes[2].legend(fontsize="small")
     return fig

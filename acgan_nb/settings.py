@@ -66,8 +66,8 @@ def complete_switches(switches: dict) -> dict:
 
 
 def check_settings(s: dict):
-    "The ranges of the numbers that `fit` takes; `epochs` and `steps` may be None."
-    for name in ("epochs", "steps"):
+    "The ranges of the numbers that `fit` takes; `epochs`, `steps` and `evaluate_every` may be None."
+    for name in ("epochs", "steps", "evaluate_every"):
         if s[name] is not None:
             check_range(name, s[name], 1, whole=True)
     for name in ("latent_dim", "log_every", "workers"):

@@ -23,6 +23,7 @@ from tqdm import TqdmWarning
 
 from .data import Dataset, batches, check_batch_size, image_grid, load
 from .gan import ACGAN, LOGS, adam, draw_latents, generate
+from .judges import judge_for
 from acgan_nb.models import (
     ARCHITECTURES,
     architecture,
@@ -30,12 +31,13 @@ from acgan_nb.models import (
     build_generator,
     noise_schedule,
 )
+from .monitor import EVALUATIONS, Monitor, describe, reference
 from .settings import check_range, check_settings, complete_switches
 from .storage import load_variables, replacing, save_variables
 
 # %% auto #0
-__all__ = ['FREE', 'as_dataset', 'check_fits', 'Run', 'HistoryCSV', 'SaveRun', 'save_gif', 'Progress', 'StopAtStep', 'build_gan',
-           'fit', 'check_tensorboard', 'load_run', 'run_data', 'export_run']
+__all__ = ['OUTPUTS', 'FREE', 'as_dataset', 'check_fits', 'Run', 'HistoryCSV', 'SaveRun', 'save_gif', 'Progress', 'StopAtStep',
+           'build_gan', 'fit', 'check_tensorboard', 'load_run', 'run_data', 'export_run']
 
 # %% ../nbs/api/09_train.ipynb #552d0d85
 with warnings.catch_warnings():
@@ -143,7 +145,7 @@ class HistoryCSV(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.logs = logs
-        if _step(self.model) % self.log_every == 0:
+        if _step(self.model) % self.log_every == 0 or EVALUATIONS[0] in logs:
             self.write_row()
 
     def on_train_end(self, logs=None):
@@ -154,7 +156,7 @@ class HistoryCSV(keras.callbacks.Callback):
         step, seconds = _step(self.model), round(time.perf_counter() - self.started, 3)
         row = {"step": step, "epoch": step / self.steps_per_epoch, "seconds": seconds, **self.logs}
         for key, values in self.rows.items():
-            values.append(float(row[key]))
+            values.append(float(row.get(key, "nan")))  # not every row has an evaluation
         if self.path:
             with open(self.path, "a", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerow([f"{values[-1]:.9g}" for values in self.rows.values()])
@@ -165,18 +167,21 @@ def _step(gan):
     return int(gan.g_optimizer.iterations)
 
 # %% ../nbs/api/09_train.ipynb #a898f710
-def _read_history(path=None, until=None):
+def _read_history(path=None, until=None, evaluated=False):
     "history.csv -> dict of lists, without rows after step `until`; an empty one without a path."
-    history = {key: [] for key in ("step", "epoch", "seconds", *LOGS)}
-    if path is None or not Path(path).exists():
-        return history
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if None in row.values():  # the last line of a process that was killed while writing
-                break
-            if until is None or float(row["step"]) <= until:
-                for key, values in history.items():
-                    values.append(float(row[key]))
+    history = {key: [] for key in ("step", "epoch", "seconds", *LOGS, *EVALUATIONS)}
+    rows = []
+    if path is not None and Path(path).exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    if not evaluated and not (rows and EVALUATIONS[0] in rows[0]):
+        history = {key: [] for key in history if key not in EVALUATIONS}
+    for row in rows:
+        if None in row.values():  # the last line of a process that was killed while writing
+            break
+        if until is None or float(row["step"]) <= until:
+            for key, values in history.items():
+                values.append(float(row.get(key, "nan")))
     return history
 
 
@@ -322,7 +327,10 @@ def _configuration(data, arch, settings, switches):
     return json.loads(json.dumps(config, default=lambda number: number.item()))  # plain numbers
 
 # %% ../nbs/api/09_train.ipynb #e2d305c7
-FREE = {"data", "steps", "log_every", "hardware", "versions"}  # may change when a run goes on
+OUTPUTS = ("checkpoint", "generator.weights", "best.weights", "history.csv", "judge.json")
+OUTPUTS += ("judge.weights", "report.json", "report.html")
+# what may change when a run goes on
+FREE = {"data", "steps", "log_every", "evaluation", "hardware", "versions"}
 
 
 def _open_outdir(outdir, config, resume):
@@ -345,7 +353,7 @@ def _open_outdir(outdir, config, resume):
     elif (outdir / "config.json").exists():
         shutil.rmtree(outdir / "samples")
         (outdir / "samples").mkdir()
-        for name in ("checkpoint", "generator.weights", "history.csv", "report.json"):
+        for name in OUTPUTS:
             (outdir / name).unlink(missing_ok=True)
     return (outdir / "checkpoint").exists()
 
@@ -373,6 +381,7 @@ def fit(
     seed: int = 0,
     outdir: str | os.PathLike | None = None,  # run directory; None keeps nothing on disk
     resume: bool = True,  # go on with the run in outdir, if there is one
+    evaluate_every: int | None = None,  # steps between evaluations of the averaged generator
     callbacks=(),  # Keras callbacks
     verbose: bool = True,  # progress bar
     log_every: int = 50,  # steps per row of the history
@@ -396,7 +405,9 @@ def fit(
         seed=seed,
         log_every=log_every,
     )
-    check_settings({**settings, "epochs": epochs, "workers": workers})
+    check_settings(
+        {**settings, "epochs": epochs, "workers": workers, "evaluate_every": evaluate_every}
+    )
     switches = complete_switches(switches)
     if epochs is not None and steps is not None:
         raise ValueError("give epochs or steps, not both")
@@ -412,6 +423,12 @@ def fit(
     outdir = None if outdir is None else Path(outdir).expanduser()
     found = outdir is not None and _open_outdir(outdir, config, resume)
 
+    watched = evaluate_every and reference(data, judge_for(data, outdir, seed), seed=seed)
+    if watched:
+        shape = config["image_shape"]
+        config["evaluation"] = {"every": evaluate_every, **describe(watched, shape)}
+    elif found:
+        config["evaluation"] = _read_config(outdir).get("evaluation")
     gan = build_gan(config)
     if found:
         load_variables(outdir / "checkpoint", _state(gan))
@@ -422,9 +439,14 @@ def fit(
         with replacing(outdir / "config.json") as file:
             file.write(json.dumps(config, indent=1).encode() + b"\n")
     csv_path = outdir and outdir / "history.csv"
-    history = _read_history(csv_path, until=start)
+    history = _read_history(csv_path, until=start, evaluated=bool(watched))
     run = Run(gan.ema_generator, gan.discriminator, history, config, outdir, gan)
-    own = [HistoryCSV(history, steps_per_epoch, log_every, csv_path), StopAtStep(steps)]
+    own = []
+    if watched:
+        best = np.nanmin([np.inf, *history["frechet_distance"]])
+        path = outdir and outdir / "best.weights"
+        own.append(Monitor(watched, evaluate_every, steps, path, best))
+    own += [HistoryCSV(history, steps_per_epoch, log_every, csv_path), StopAtStep(steps)]
     own += [SaveRun(run)] if outdir else []
     own += [Progress(steps)] if verbose else []
     if tensorboard:
@@ -457,8 +479,10 @@ def check_tensorboard(outdir):
         raise ValueError("tensorboard=True needs an outdir")
 
 # %% ../nbs/api/09_train.ipynb #1ec44288
-def load_run(outdir) -> Run:
-    "A run from its directory: generator, history, config; D too if its checkpoint is there."
+def load_run(outdir, best: bool = False) -> Run:
+    """A run from its directory: generator, history, config; D too if its checkpoint is there.
+
+    `best`: the generator with the smallest Fréchet distance, if the run was evaluated."""
     outdir = Path(outdir).expanduser()
     if not (outdir / "config.json").is_file():
         raise FileNotFoundError(f"no run in {str(outdir)!r}: it has no config.json")
@@ -469,11 +493,17 @@ def load_run(outdir) -> Run:
         raise ValueError(f"{outdir / 'config.json'} is damaged: no {error}") from error
     if (outdir / "checkpoint").exists():
         load_variables(outdir / "checkpoint", _state(gan))
-        return Run(gan.ema_generator, gan.discriminator, history, config, outdir, gan)
-    if not (outdir / "generator.weights").exists():
+        run = Run(gan.ema_generator, gan.discriminator, history, config, outdir, gan)
+    elif (outdir / "generator.weights").exists():
+        load_variables(outdir / "generator.weights", gan.ema_generator.weights)
+        run = Run(gan.ema_generator, None, history, config, outdir)
+    else:
         raise FileNotFoundError(f"the run in {str(outdir)!r} has saved no weights yet")
-    load_variables(outdir / "generator.weights", gan.ema_generator.weights)
-    return Run(gan.ema_generator, None, history, config, outdir)
+    if best and not (outdir / "best.weights").exists():
+        raise FileNotFoundError(f"no best.weights in {str(outdir)!r}: train with evaluate_every")
+    if best:
+        load_variables(outdir / "best.weights", gan.ema_generator.weights)
+    return run
 
 # %% ../nbs/api/09_train.ipynb #decb2eb2
 def run_data(run: Run, split: str = "train", data_dir=None) -> Dataset:
@@ -493,8 +523,8 @@ def export_run(run: Run, folder) -> Path:
     folder = Path(folder)
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     grids = sorted((run.outdir / "samples").glob("step_*.png"))
-    names = ["config.json", "history.csv", "samples.gif", "report.json", f"samples/{grids[-1].name}"]
-    for name in names:
+    reports = "report.json", "report.html"
+    for name in ("config.json", "history.csv", "samples.gif", f"samples/{grids[-1].name}", *reports):
         if (run.outdir / name).exists():
             shutil.copyfile(run.outdir / name, folder / name)
     save_variables(folder / "generator.weights", run.generator.weights, "float16")
