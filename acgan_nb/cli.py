@@ -5,6 +5,7 @@
 # %% ../nbs/api/12_cli.ipynb #fee2295e
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from .settings import SWITCHES
 
 # %% auto #0
 __all__ = ['FOLDER', 'data_options', 'OneLineErrors', 'main', 'switch_options', 'with_data_options', 'train', 'sample',
-           'save_images', 'plot', 'evaluate', 'data']
+           'save_images', 'plot', 'evaluate', 'compare', 'judge', 'data']
 
 # %% ../nbs/api/12_cli.ipynb #9cc90b8a
 class OneLineErrors(click.Group):
@@ -34,6 +35,7 @@ class OneLineErrors(click.Group):
 @click.version_option(package_name="acgan_nb")
 def main(debug):
     "Auxiliary classifier GANs (Odena, Olah, Shlens) in Keras 3."
+    warnings.formatwarning = lambda message, *_, **__: f"acgan: {message}\n"  # one line
 
 # %% ../nbs/api/12_cli.ipynb #5508ba66
 def switch_options(command):
@@ -82,6 +84,7 @@ def with_data_options(command):
 @click.option("--seed", default=0, show_default=True)
 @click.option("--outdir", type=FOLDER, help="Run directory [default: runs/DATA].")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with a run.")
+@click.option("--evaluate-every", type=int, help="Steps between evaluations [default: none].")
 @click.option("--workers", default=2, show_default=True, help="Threads that prepare batches.")
 @click.option("--log-every", default=50, show_default=True, help="Steps per row of the history.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard logs to OUTDIR/tensorboard.")
@@ -101,11 +104,12 @@ def train(data, outdir, quiet, **options):
 @main.command()
 @click.argument("run", type=FOLDER)
 @click.option("--label", type=int, help="Class id [default: every class].")
+@click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
 @click.option("--count", default=10, show_default=True, help="Images per class.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--columns", default=10, show_default=True, help="Images per row of the grid.")
 @click.option("--out", type=FOLDER, help="PNG grid, or else a folder [default: RUN/sample.png].")
-def sample(run, label, count, seed, columns, out):
+def sample(run, label, best, count, seed, columns, out):
     "Generate images with the trained RUN: one grid, or a folder of single images."
     from acgan_nb.settings import check_range
     from acgan_nb.train import load_run
@@ -113,7 +117,7 @@ def sample(run, label, count, seed, columns, out):
     check_range("count", count, 1)
     check_range("columns", columns, 1)
     check_range("seed", seed, 0)
-    trained = load_run(run)
+    trained = load_run(run, best)
     classes = range(len(trained.config["class_names"])) if label is None else [label]
     labels = [k for k in classes for _ in range(count)]
     images = trained.sample(labels, seed=seed)
@@ -158,18 +162,59 @@ def plot(run, data_dir, coordinate):
         figure.savefig(run / f"{name}.png", dpi=150, bbox_inches="tight")
         click.echo(run / f"{name}.png")
 
-
+# %% ../nbs/api/12_cli.ipynb #0e1aaa67
 @main.command()
 @click.argument("run", type=FOLDER)
 @click.option("--data-dir", help="Where TFDS keeps its data.")
-@click.option("--count", default=100, show_default=True, help="Samples per class for GAN-test.")
+@click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
+@click.option("--judge", "judge_name", help="Shipped judge, or inception [default: by data set].")
+@click.option("--samples", default=10_000, show_default=True, help="At most the training images.")
+@click.option("--pairs", default=100, show_default=True, help="Pairs per class for MS-SSIM.")
+@click.option("--gan-train-seeds", default=3, show_default=True, help="0 leaves GAN-train out.")
+@click.option("--gan-train-samples", default=20_000, show_default=True)
+@click.option("--fidelity", is_flag=True, help="Also IS, FID and KID by torch-fidelity.")
+@click.option("--two-stage", is_flag=True, help="Also the paper's protocol: 50k/10, then 25k/5.")
 @click.option("--seed", default=0, show_default=True)
-def evaluate(run, data_dir, count, seed):
-    "Ask independent classifiers about RUN's samples (GAN-test and GAN-train); write report.json."
-    from acgan_nb.evaluate import report
-    from acgan_nb.train import load_run
+def evaluate(run, data_dir, best, judge_name, two_stage, **options):
+    "Measure RUN's samples beside real images; write report.json and report.html (--best: report_best)."
+    from acgan_nb import evaluate as module
+    from acgan_nb.judges import judge_for, load_judge
+    from acgan_nb.train import load_run, run_data
 
-    click.echo(report(load_run(run), count=count, seed=seed, data_dir=data_dir))
+    trained = load_run(run, best)
+    judge = judge_name and load_judge(judge_name)
+    train = run_data(trained, data_dir=data_dir)
+    judge = judge or judge_for(train, run, trained.config["seed"])
+    report = module.evaluate(trained, train=train, judge=judge, data_dir=data_dir, **options)
+    if two_stage:
+        runs = {"last": load_run(run)}
+        runs |= {"best": load_run(run, best=True)} if (run / "best.weights").exists() else {}
+        report["two_stage"] = module.two_stage_inception_score(runs, judge, seed=options["seed"])
+    page = module.save_report(trained, report, train, "report_best" if best else "report")
+    click.echo(f"{module.summary(report)}\n{page}")
+
+
+@main.command()
+@click.argument("runs", type=FOLDER, nargs=-1, required=True)
+def compare(runs):
+    "The reports of several RUNS side by side."
+    from acgan_nb.evaluate import compare as side_by_side
+
+    click.echo(side_by_side(runs))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--outdir", type=FOLDER, default="judges", show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--data-dir", help="Where TFDS keeps its data.")
+def judge(name, outdir, seed, data_dir):
+    "Train the judge NAME again on real images: digits, mnist, cifar10_16, cifar10_32, cifar10_64."
+    from acgan_nb.judges import make_judge
+
+    about = make_judge(name, outdir, seed=seed, data_dir=data_dir).about
+    right = f"{about['accuracy_on_real_test']:.2%} of {about['test_images']:,} real test images"
+    click.echo(f"{outdir / name}.weights: {right}, hash {about['hash']}")
 
 # %% ../nbs/api/12_cli.ipynb #f42bde9d
 @main.command()

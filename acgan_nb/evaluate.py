@@ -27,7 +27,7 @@ from .train import Run, run_data
 
 # %% auto #0
 __all__ = ['ROWS', 'measure', 'gan_train', 'sampler', 'real_sampler', 'overfitting', 'evaluate', 'table', 'markdown', 'summary',
-           'figures', 'html_page', 'save_report', 'compare', 'two_stage_inception_score', 'fidelity']
+           'figures', 'html_page', 'save_report', 'compare', 'two_stage_inception_score', 'fidelity_scores']
 
 # %% ../nbs/api/11_evaluate.ipynb #24418cf9
 def measure(images, labels, test: Dataset, judge: Judge, *, pairs: int = 100, seed: int = 0) -> dict:
@@ -145,6 +145,7 @@ def evaluate(
     pairs: int = 100,  # for MS-SSIM, per class
     gan_train_seeds: int = 3,  # 0 leaves GAN-train out
     gan_train_samples: int = 20_000,
+    fidelity: bool = False,  # also ask torch-fidelity
     seed: int = 0,
     data_dir=None,
 ) -> dict:
@@ -185,6 +186,8 @@ def evaluate(
         report[who] = measure(data.images, data.labels, test, judge, pairs=pairs, seed=seed)
         if gan_train_seeds:
             report[who] |= gan_train(draw_many, test, gan_train_seeds, seed)
+    if fidelity:
+        report["fidelity"] = fidelity_scores(draws["generated"][0](seed).images, train.images)
     report["overfitting"] = overfitting(run, train, test, seed=seed)
     report["shares"] = _shares(report["generated"], report["real"])
     report["judges"] = _all_judges(train, test, draws["generated"][0](seed))
@@ -417,7 +420,7 @@ def two_stage_inception_score(
     })
 
 # %% ../nbs/api/11_evaluate.ipynb #bb685ee0
-def fidelity(samples, real, **options) -> dict:
+def fidelity_scores(samples, real, **options) -> dict:
     "Inception score, FID and KID of uint8 images by torch-fidelity and the published weights."
     try:
         import torch_fidelity

@@ -28,24 +28,26 @@ __all__ = ['RECIPES', 'FROZEN', 'Recipe', 'judge_network', 'start_from', 'Judge'
 # %% ../nbs/api/07_judges.ipynb #5ff58229
 @dataclass(frozen=True)
 class Recipe:
-    "How a judge is made. `steps` of batch 128; `mirror` for images that may be flipped."
+    "How a judge is made: a cycle of `steps` of batch 128 for each of the learning rates."
 
     data: str
     size: int
     widths: tuple
     steps: int
-    mirror: bool = False
+    mirror: bool = False  # images may be flipped
     start: str | None = None  # the judge whose weights it starts from
-    learning_rate: float = 0.1
+    learning_rates: tuple = (0.1,)
 
 
 RECIPES = {
     "digits": Recipe("digits", 8, (32, 64), 400),
     "mnist": Recipe("mnist", 28, (16, 32, 64), 1500),
     "cifar10_16": Recipe("cifar10", 16, (32, 96, 192), 3120, mirror=True),
-    "cifar10_32": Recipe("cifar10", 32, (32, 96, 192), 2340, mirror=True, start="cifar10_16"),
+    "cifar10_32": Recipe(
+        "cifar10", 32, (32, 96, 192), 2340, True, start="cifar10_16", learning_rates=(0.1, 0.05)
+    ),
     "cifar10_64": Recipe(
-        "cifar10", 64, (32, 96, 192), 780, mirror=True, start="cifar10_32", learning_rate=0.02
+        "cifar10", 64, (32, 96, 192), 1170, True, start="cifar10_32", learning_rates=(0.03,)
     ),
 }
 
@@ -138,21 +140,9 @@ def train_judge(
     check_range("seed", seed, 0, whole=True)
     began, data = time.perf_counter(), data.subset(range(data.num_classes))
     channels, name = data.images.shape[-1], name or f"judge of {data.name}"
-    network = judge_network(recipe.size, channels, data.num_classes, recipe.widths, seed)
-    if start is not None:
-        start_from(network, start.network)
-    classifier = keras.Model(network.input, network.output[1])
-    peak, warmup = recipe.learning_rate, recipe.steps // 5
-    rate = keras.optimizers.schedules.CosineDecay(
-        peak / 20, recipe.steps - warmup, warmup_target=peak, warmup_steps=warmup
-    )
-    sgd = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
-    classifier.compile(sgd, loss, jit_compile=False)
-    stream = _augmented(data, recipe, np.random.default_rng(seed))
-    for _ in tqdm(range(recipe.steps), f"train {name}", delay=5, leave=False):
-        classifier.train_on_batch(*next(stream))
-    network.set_weights([w.astype("float16").astype("float32") for w in network.get_weights()])
+    network = start and start.network
+    for cycle, peak in enumerate(recipe.learning_rates):
+        network = _train_cycle(data, recipe, name, seed + cycle, peak, network)
     about = {
         "judge": name,
         "hash": digest(network.weights),
@@ -166,6 +156,28 @@ def train_judge(
         "versions": {p: metadata.version(p) for p in ("keras", "numpy", keras.backend.backend())},
     }
     return Judge(name, network, recipe.mirror, about)
+
+
+def _train_cycle(data, recipe, name, seed, peak, start):
+    "One rise and fall of the learning rate; the network's weights end as float16 values."
+    network = judge_network(
+        recipe.size, data.images.shape[-1], data.num_classes, recipe.widths, seed
+    )
+    if start is not None:
+        start_from(network, start)
+    classifier = keras.Model(network.input, network.output[1])
+    warmup = recipe.steps // 5
+    rate = keras.optimizers.schedules.CosineDecay(
+        peak / 20, recipe.steps - warmup, warmup_target=peak, warmup_steps=warmup
+    )
+    sgd = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+    classifier.compile(sgd, loss, jit_compile=False)
+    stream = _augmented(data, recipe, np.random.default_rng(seed))
+    for _ in tqdm(range(recipe.steps), f"train {name}", delay=5, leave=False):
+        classifier.train_on_batch(*next(stream))
+    network.set_weights([w.astype("float16").astype("float32") for w in network.get_weights()])
+    return network
 
 # %% ../nbs/api/07_judges.ipynb #df583074
 def _augmented(data, recipe, rng, batch_size=128):

@@ -109,7 +109,7 @@ class Monitor(keras.callbacks.Callback):
         check_range("evaluate_every", every, 1, whole=True)
         self.reference, self.every, self.steps = reference, every, steps
         self.path, self.best = path, best
-        self.above = np.zeros(len(reference.class_names), bool)
+        self.above = self.reported = np.zeros(len(reference.class_names), bool)
 
     def set_model(self, model):
         super().set_model(model)
@@ -132,12 +132,13 @@ class Monitor(keras.callbacks.Callback):
 
     def warn_of_collapse(self, step, similarity):
         above = similarity > self.reference.limit
-        if (again := above & self.above).any():
-            names = ", ".join(self.reference.class_names[k] for k in np.flatnonzero(again))
-            text = f"step {step}: collapse of class {names}: MS-SSIM {similarity[again].max():.2f}"
+        again = above & self.above
+        if (new := again & ~self.reported).any():
+            names = ", ".join(self.reference.class_names[k] for k in np.flatnonzero(new))
+            text = f"step {step}: collapse of class {names}: MS-SSIM {similarity[new].max():.2f}"
             text += f" is above {self.reference.limit:.2f}, the limit of real classes"
             warnings.warn(text, CollapseWarning, stacklevel=2)
-        self.above = above
+        self.above, self.reported = above, again
 
 # %% ../nbs/api/08_monitor.ipynb #8a2cd99a
 def describe(reference: Reference, image_shape) -> dict:

@@ -13,7 +13,7 @@ from PIL import Image
 import acgan_nb.train
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, load
-from acgan_nb.evaluate import scores
+from acgan_nb.evaluate import evaluate
 from acgan_nb.plots import latent_sweep, real_and_generated, training_curves
 from acgan_nb.train import fit, load_run, run_data
 
@@ -262,7 +262,11 @@ def test_load_run(folder, error, fragment):
 
 OTHERS = {  # call on the run, fragment
     "data of arrays": (run_data, "trained on arrays, which cannot be loaded by name"),
-    "scores of none": (lambda run: scores(run, Dataset(*DATA), Dataset(*DATA), 0), "count must be"),
+    "evaluate none": (lambda run: evaluate(run, samples=0), "samples must be"),
+    "evaluate, few": (
+        lambda run: evaluate(run, train=Dataset(*DATA), test=Dataset(*DATA), pairs=9999),
+        "training images, 143 are needed",
+    ),
     "curves of nothing": (lambda run: training_curves({}), "the history is empty"),
     "sweep, coordinate": (lambda run: latent_sweep(run, 100), "coordinate must be a whole number"),
     "sweep, class": (lambda run: latent_sweep(run, classes=[4]), "4"),
@@ -311,6 +315,12 @@ LINES = {  # command line, fragment of the one line
     "plot, run missing": ("plot nowhere", "no run in 'nowhere'"),
     "evaluate, run missing": ("evaluate nowhere", "no run in 'nowhere'"),
     "evaluate, arrays": ("evaluate run", "trained on arrays"),
+    "evaluate, best": ("evaluate run --best", "no best.weights in 'run'"),
+    "evaluate, judge": ("evaluate run --judge minst", "no judge 'minst'"),
+    "evaluate every": ("train digits --evaluate-every 0", "evaluate_every must be"),
+    "compare, no run": ("compare nowhere", "no report in 'nowhere'"),
+    "compare, no report": ("compare run", "run acgan evaluate run"),
+    "judge unknown": ("judge nobody", "judge must be one of"),
     "data, name": ("data nosuch", "no dataset 'nosuch'"),
     "data, split": ("data ./good --split test", "good has no sub-folder 'test'"),
 }

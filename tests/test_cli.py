@@ -1,8 +1,11 @@
 "The command line: quick help, every setting in reach, and whole sessions on digits and folders."
 
 import csv
+import dataclasses
 import inspect
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import acgan_nb.train
+from acgan_nb import judges
 from acgan_nb.cli import main
 from acgan_nb.data import load
 from acgan_nb.gan import LOGS
@@ -36,6 +40,7 @@ REACHED = {  # keyword of fit: the arguments that set it, and its value then
     "seed": ("--seed 5", 5),
     "outdir": ("--outdir there", Path("there")),
     "resume": ("--no-resume", False),
+    "evaluate_every": ("--evaluate-every 50", 50),
     "verbose": ("--quiet", False),
     "log_every": ("--log-every 9", 9),
     "tensorboard": ("--tensorboard", True),
@@ -184,13 +189,46 @@ def test_plot(digits):
     assert all(p.parent == digits and png(p).std() > 5 for p in written)
 
 
-def test_evaluate(digits):
-    said = acgan("evaluate", digits, "--count", 2)
+def test_evaluate_and_compare(digits, tmp_path):
+    options = "--samples", 200, "--gan-train-seeds", 1, "--gan-train-samples", 300
+    said = acgan("evaluate", digits, *options)
     report = json.loads((digits / "report.json").read_text())
-    assert (report["gan_test_samples"], report["real_test_images"], report["step"]) == (20, 359, 5)
-    assert report["judge_accuracy_on_real_test"] > 0.98 and 0 <= report["gan_train"] < 0.9
-    assert report["gan_test"] == pytest.approx(np.mean(report["gan_test_by_class"]))
-    assert "GAN-test" in said and f"{report['gan_train']:.1%}" in said
+    fake, real = report["generated"], report["real"]
+    assert (fake["images"], report["settings"]["test_images"], report["run"]["step"]) == (200, 359, 5)
+    assert report["judge"]["accuracy_on_real_test"] > 0.98 and fake["gan_train"] < 0.9
+    assert real["gan_test"] > 0.98 and real["frechet_distance"] < fake["frechet_distance"]
+    assert fake["gan_test"] == pytest.approx(np.mean(fake["gan_test_by_class"]))
+    assert report["judge"]["hash"] in said and f"{fake['gan_train']:.1%}" in said
+    page = (digits / "report.html").read_text()
+    images = re.findall(r'<img alt="([^"]+)" src="([^"]{20})', page)
+    assert len(images) >= 9 and all(src.startswith("data:image/png") for _, src in images)
+    assert all(key in page for key in (report["judge"]["hash"], "figure 3", "figure 8"))
+    shutil.copytree(digits, tmp_path / "other")
+    table = acgan("compare", digits, tmp_path / "other").splitlines()
+    assert table[0].split() == ["measure", "better", digits.name, "real", "digits", "other"]
+    assert any(f"{fake['gan_train']:.1%}" in line for line in table)
+
+
+def test_best_generator(tmp_path):
+    run = tmp_path / "run"
+    acgan("train", "digits", "--steps", 6, "--evaluate-every", 2, "--outdir", run, "--quiet")
+    with open(run / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["step"]) for row in rows] == [2, 4, 6]
+    assert all(float(row["frechet_distance"]) > 0 for row in rows)
+    acgan("sample", run, "--best", "--out", run / "best.png")
+    (run / "best.weights").unlink()
+    failed = CliRunner().invoke(main, ["sample", str(run), "--best"])
+    assert failed.exit_code == 2 and "train with evaluate_every" in failed.stderr
+
+
+def test_judge_can_be_made_again(tmp_path, monkeypatch):
+    tiny = dataclasses.replace(judges.RECIPES["digits"], steps=60)
+    monkeypatch.setitem(judges.RECIPES, "digits", tiny)
+    said = acgan("judge", "digits", "--outdir", tmp_path)
+    made = judges.load_judge("digits", tmp_path)
+    assert made.hash in said and made.about["accuracy_on_real_test"] > 0.9
+    assert made.about["command"] == "acgan judge digits --seed 0"
 
 
 def test_data():

@@ -128,7 +128,8 @@ def test_inception_score_is_that_of_torchmetrics():
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     theirs = module.InceptionScore(feature=torch.nn.Identity(), splits=1).set_dtype(torch.float64)
     theirs.features = [torch.tensor(logits)]
-    assert metrics.inception_score(p, groups=1)[0] == pytest.approx(theirs.compute()[0].item(), rel=1e-10)
+    want = theirs.compute()[0].item()
+    assert metrics.inception_score(p, groups=1)[0] == pytest.approx(want, rel=1e-10)
 
 
 def test_groups_of_the_inception_score_are_random():

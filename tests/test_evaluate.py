@@ -1,0 +1,233 @@
+"Judges keep what they promise, real images win, broken generators lose, outside tools get what they need."
+
+import json
+import sys
+import warnings
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from acgan_nb import evaluate, judges
+from acgan_nb.data import Dataset, load
+from acgan_nb.metrics import control
+from acgan_nb.monitor import CollapseWarning, reference
+from acgan_nb.train import fit, load_run
+
+DIGITS, TEST = load("digits"), load("digits", "test")
+PROMISED = {"digits": 0.98, "mnist": 0.992, "cifar10_16": 0.73, "cifar10_32": 0.87, "cifar10_64": 0.88}
+
+
+@pytest.mark.parametrize("name", judges.RECIPES)
+def test_shipped_judge(name):
+    "The weights are those of the record, and the record keeps the promise."
+    judge = judges.load_judge(name)  # checks the hash
+    about = judge.about
+    assert about["accuracy_on_real_test"] >= PROMISED[name]
+    assert about["test_images"] == (359 if name == "digits" else 10_000)
+    assert about["recipe"] == json.loads(json.dumps(vars(judges.RECIPES[name])))
+    if start := judges.RECIPES[name].start:
+        assert about["start_hash"] == judges.load_judge(start).hash
+    size = (judges.FROZEN / f"{name}.weights").stat().st_size
+    assert size < 2e6
+    if name == "digits":
+        assert judge.accuracy(TEST.images, TEST.labels) == about["accuracy_on_real_test"]
+
+
+def test_judge_of_own_images_is_kept(tmp_path):
+    data = Dataset(DIGITS.images[:400], DIGITS.labels[:400] // 2, "abcde")
+    first = judges.judge_for(data, tmp_path)
+    assert first.accuracy(data.images, data.labels) > 0.95
+    assert judges.judge_for(data, tmp_path).hash == first.hash
+    other = Dataset(data.images[:300], data.labels[:300], "abcde")
+    assert judges.judge_for(other, tmp_path).hash != first.hash  # other data, other judge
+
+
+def test_judge_takes_images_of_other_sizes_and_greyscale():
+    judge = judges.load_judge("digits")
+    large = load("digits", "test", size=16)
+    assert judge.accuracy(large.images, large.labels) > 0.95
+    colour = judges.Judge("colour", judges.judge_network(8, 3, 10))
+    grey = colour.probabilities(TEST.images[:5])
+    np.testing.assert_allclose(grey, colour.probabilities(TEST.images[:5].repeat(3, -1)))
+
+
+def test_mirroring_judge_does_not_care_for_left_and_right():
+    judge = judges.Judge("mirror", judges.judge_network(8, 1, 10), mirror=True)
+    p = judge.probabilities(TEST.images[:20])
+    np.testing.assert_allclose(p, judge.probabilities(TEST.images[:20, :, ::-1]), atol=1e-6)
+
+
+@pytest.mark.parametrize("broken", ["cut", "exchanged", "no record"])
+def test_damaged_judge_is_refused(tmp_path, broken):
+    for suffix in ("json", "weights"):
+        source = judges.FROZEN / f"digits.{suffix}"
+        (tmp_path / f"digits.{suffix}").write_bytes(source.read_bytes())
+    weights = tmp_path / "digits.weights"
+    if broken == "cut":
+        weights.write_bytes(weights.read_bytes()[:-500])
+    elif broken == "exchanged":
+        network = judges.judge_network(8, 1, 10, (32, 64), seed=1)
+        judges.save_variables(weights, network.weights, "float16")
+    else:
+        (tmp_path / "digits.json").unlink()
+    with pytest.raises(ValueError, match="digits") as caught:
+        judges.load_judge("digits", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_inception_without_a_network(monkeypatch):
+    def offline(**_):
+        raise Exception("URL fetch failure on storage: unreachable")
+
+    monkeypatch.setattr(keras.applications, "InceptionV3", offline)
+    with pytest.raises(ConnectionError, match="Keras' InceptionV3 weights: URL fetch failure"):
+        judges.load_judge("inception")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    outdir = tmp_path_factory.mktemp("evaluated") / "run"
+    return fit("digits", steps=20, outdir=outdir, verbose=False)
+
+
+class Generator:
+    "A run whose generator is one of the broken ones."
+
+    def __init__(self, name, run):
+        self.name, self.__dict__ = name, {**vars(run), "name": name}
+
+    def sample(self, labels, count=None, seed=0):
+        return control(self.name, DIGITS, labels, seed)
+
+
+LADDER = ["real", "gaussian", "collapsed", "noise"]
+
+
+@pytest.fixture(scope="module")
+def reports(run):
+    options = dict(train=DIGITS, test=TEST, samples=1000, gan_train_seeds=1, gan_train_samples=1400)
+    names = [*LADDER, "swapped"]
+    return {name: evaluate.evaluate(Generator(name, run), **options) for name in names}
+
+
+def test_ladder_of_broken_generators(reports):
+    fake = {name: report["generated"] for name, report in reports.items()}
+    assert sorted(LADDER, key=lambda name: fake[name]["frechet_distance"]) == LADDER
+    assert sorted(LADDER, key=lambda name: -fake[name]["gan_train"]) == LADDER
+    assert fake["collapsed"]["recall"] == 0 and fake["real"]["recall"] > 0.7
+    assert fake["swapped"]["gan_test"] < 0.02 and fake["swapped"]["gan_train"] < 0.1
+    assert fake["swapped"]["frechet_distance"] < fake["gaussian"]["frechet_distance"]
+    assert min(fake["collapsed"]["ms_ssim_by_class"]) > 0.999
+    assert fake["noise"]["ms_ssim"] < 0.2
+
+
+def test_shares_of_broken_generators(reports):
+    assert reports["collapsed"]["shares"]["classes_below_ms_ssim_limit"] == 0
+    assert reports["real"]["shares"]["classes_below_ms_ssim_limit"] >= 0.8
+    assert reports["real"]["overfitting"]["copies"] == 1  # this "generator" hands out training images
+    assert reports["gaussian"]["overfitting"]["copies"] == 0
+    better = reports["real"]["shares"]["classes_better_at_full_size"]
+    assert better[0] == 1  # at 2 pixels
+
+
+def test_real_column_does_not_depend_on_the_generator(reports):
+    columns = [report["real"] for report in reports.values()]
+    assert all(column == columns[0] for column in columns)
+    assert columns[0]["gan_test"] > 0.98 and columns[0]["gan_train"] > 0.95
+
+
+def test_report_names_its_circumstances(reports, run):
+    report = reports["real"]
+    json.dumps(report)
+    assert report["run"]["fingerprint"] == DIGITS.fingerprint
+    assert report["settings"]["test_fingerprint"] == TEST.fingerprint
+    assert report["judge"]["hash"] == judges.load_judge("digits").hash
+    assert report["settings"]["ms_ssim"]["windows"] == [8]
+    assert report["run"]["step"] == 20 and len(report["run"]["generator_hash"]) == 12
+    assert report["generated"]["images"] == 1000
+
+
+def test_evaluation_is_repeatable(reports, run):
+    options = dict(train=DIGITS, test=TEST, samples=1000, gan_train_seeds=0)
+    again = evaluate.evaluate(Generator("gaussian", run), **options)
+    for key, value in again["generated"].items():
+        assert reports["gaussian"]["generated"][key] == value, key
+
+
+def alarm(name):
+    "Two evaluations of a broken generator by the callback; whether it warned."
+    from acgan_nb.monitor import Monitor
+
+    real = reference(DIGITS, judges.load_judge("digits"))
+    watch = Monitor(real, every=1, steps=9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for step in (1, 2):
+            _, similarity = real.compare(control(name, DIGITS, real.labels, seed=step))
+            watch.warn_of_collapse(step, similarity)
+    lines = [str(w.message) for w in caught if w.category is CollapseWarning]
+    assert all("\n" not in line for line in lines)
+    return lines
+
+
+def test_alarm_fires_on_collapse_only():
+    assert alarm("real") == [] and alarm("noise") == []
+    [line] = alarm("collapsed")
+    assert line.startswith("step 2: collapse of class 0, 1, 2, 3, 4, 5, 6, 7, 8, 9")
+
+
+def test_best_generator_is_kept_over_a_pause(tmp_path):
+    "Paused at step 40 of 80 and picked up: the same evaluations and the same best generator."
+    options = dict(evaluate_every=20, verbose=False)
+    whole = fit("digits", steps=80, outdir=tmp_path / "whole", **options)
+    fit("digits", steps=40, outdir=tmp_path / "parts", **options)
+    parts = fit("digits", steps=80, outdir=tmp_path / "parts", **options)
+    for key in ("frechet_distance", "judge_accuracy", "ms_ssim_max"):
+        np.testing.assert_allclose(parts.history[key], whole.history[key], rtol=1e-2, err_msg=key)
+    step = int(np.nanargmin(parts.history["frechet_distance"]))
+    assert parts.history["step"][step] % 20 == 0
+    best = load_run(tmp_path / "parts", best=True)
+    found = reference(DIGITS, judges.load_judge("digits")).compare
+    labels = np.repeat(np.arange(10), 100)
+    assert found(best.sample(labels))[0]["frechet_distance"] == pytest.approx(
+        parts.history["frechet_distance"][step], rel=1e-3
+    )
+
+
+def test_fidelity_gets_png_folders(monkeypatch):
+    seen = {}
+
+    def calculate_metrics(input1, input2, **options):
+        for name, folder in (("samples", input1), ("real", input2)):
+            paths = sorted(evaluate.Path(folder).iterdir())
+            seen[name] = np.stack([np.asarray(Image.open(p)) for p in paths])
+        seen["options"] = options
+        return {"frechet_inception_distance": np.float64(12.5)}
+
+    stub = SimpleNamespace(calculate_metrics=calculate_metrics)
+    monkeypatch.setitem(sys.modules, "torch_fidelity", stub)
+    monkeypatch.setattr(evaluate.metadata, "version", lambda name: "0.4")
+    found = evaluate.fidelity_scores(DIGITS.images[:12], TEST.images[:9], cuda=False)
+    assert found == {"torch_fidelity": "0.4", "frechet_inception_distance": 12.5}
+    assert (seen["samples"] == DIGITS.images[:12].repeat(3, -1)).all()
+    assert (seen["real"] == TEST.images[:9].repeat(3, -1)).all()
+    options = dict(isc=True, fid=True, kid=True, kid_subset_size=9, verbose=False, cuda=False)
+    assert seen["options"] == options
+
+
+def test_fidelity_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    with pytest.raises(ValueError, match=r"pip install \"acgan_nb\[fidelity\]\""):
+        evaluate.fidelity_scores(DIGITS.images[:2], TEST.images[:2])
+
+
+def test_two_stages_choose_the_better_generator(run):
+    runs = {name: Generator(name, run) for name in ("noise", "real")}
+    judge = judges.load_judge("digits")
+    found = evaluate.two_stage_inception_score(runs, judge, choose=(300, 10), final=(150, 5))
+    assert found["chosen"] == "real" and found["choose"]["scores"]["noise"][0] < 5
+    chosen, final = found["choose"]["scores"]["real"], found["final"]["score"]
+    assert final != chosen and final[0] == pytest.approx(chosen[0], rel=0.2)
