@@ -27,7 +27,8 @@ from .train import Run, run_data
 
 # %% auto #0
 __all__ = ['ROWS', 'measure', 'gan_train', 'sampler', 'real_sampler', 'overfitting', 'evaluate', 'table', 'markdown', 'summary',
-           'figures', 'html_page', 'save_report', 'compare', 'two_stage_inception_score', 'fidelity_scores']
+           'remarks_on', 'figures', 'html_page', 'save_report', 'compare', 'two_stage_inception_score',
+           'fidelity_scores']
 
 # %% ../nbs/api/11_evaluate.ipynb #24418cf9
 def measure(images, labels, test: Dataset, judge: Judge, *, pairs: int = 100, seed: int = 0) -> dict:
@@ -159,7 +160,7 @@ def evaluate(
     train, test = (d.subset(range(d.num_classes)) for d in (train, test))
     _check_classes(train, test, run, pairs)
     judge = judge or judge_for(train, run.outdir, run.config["seed"])
-    samples = max(min(samples, len(train)), train.num_classes * _enough(pairs))
+    samples = max(min(samples, len(train)), train.num_classes * metrics.images_for(pairs))
     draws = {
         "generated": (sampler(run, train, samples), sampler(run, train, gan_train_samples)),
         "real": (real_sampler(train, samples), real_sampler(train, gan_train_samples)),
@@ -194,15 +195,10 @@ def evaluate(
     return _plain(report)
 
 # %% ../nbs/api/11_evaluate.ipynb #2797c374
-def _enough(pairs):
-    "Images of a class that have so many pairs."
-    return int(np.ceil((1 + np.sqrt(1 + 8 * pairs)) / 2))
-
-
 def _check_classes(train, test, run, pairs):
     "One line if a class is missing or too small, or if this is not the run's data."
     names = tuple(run.config["class_names"])
-    for what, data, least in (("training", train, _enough(pairs)), ("test", test, 2)):
+    for what, data, least in (("training", train, metrics.images_for(pairs)), ("test", test, 2)):
         if data.class_names != names:
             raise ValueError(f"{what} images have other classes than the run: {data.class_names[:5]}")
         if (counts := data.class_counts).min() < least:
@@ -280,24 +276,30 @@ def markdown(rows) -> str:
 # %% ../nbs/api/11_evaluate.ipynb #5940c87a
 def summary(report: dict) -> str:
     "The report in a dozen lines."
+    columns = {"generated": report["generated"], "real": report["real"]}
+    head, *remarks = remarks_on(report)
+    return "\n".join([head, "", *_aligned(table(columns)), "", *remarks])
+
+
+def remarks_on(report: dict) -> list[str]:
+    "What the table does not say, a line each: the judge and counts first."
     fake, real, judge = report["generated"], report["real"], report["judge"]
-    names, shares = report["run"]["class_names"], report["shares"]
-    judged = f"{judge['accuracy_on_real_test']:.1%} of {report['settings']['test_images']:,}"
-    lines = [
-        f"judge: {judge['name']} ({judge['hash']}), right about {judged} real test images",
-        f"{fake['images']:,} samples, {real['images']:,} real training images in their place",
-        "",
-        *_aligned(table({"generated": fake, "real": real})),
-        "",
-        f"lowest class: {_lowest(fake['gan_test_by_class'], names)} GAN-test",
+    names, shares, how = report["run"]["class_names"], report["shares"], report["settings"]["ms_ssim"]
+    lowest = f"lowest class: {_lowest(fake['gan_test_by_class'], names)} GAN-test"
+    if "gan_train" in fake:
+        lowest += f", {_lowest(fake['gan_train_by_class'], names)} GAN-train"
+    return [
+        f"judge {judge['name']} ({judge['hash']}) is right about {judge['accuracy_on_real_test']:.1%} of "
+        f"{report['settings']['test_images']:,} real test images; {fake['images']:,} samples and "
+        f"{real['images']:,} real training images in their place",
+        lowest,
         f"{shares['classes_below_ms_ssim_limit']:.0%} of the classes are more varied than the least "
         f"varied real class (MS-SSIM below {shares['ms_ssim_limit']:.2f})",
+        f"MS-SSIM: mode {how['mode']}, windows {how['windows']}, weights {how['weights']}, k1 {how['k1']}, "
+        f"k2 {how['k2']}, {report['settings']['pairs']} pairs per class",
         f"{report['overfitting']['copies']:.0%} of the samples are copies of training images; the median "
         f"nearest one is {_ratio(report['overfitting']):.2f} times as far as for real test images",
     ]
-    if "gan_train" in fake:
-        lines[-3] += f", {_lowest(fake['gan_train_by_class'], names)} GAN-train"
-    return "\n".join(lines)
 
 
 def _lowest(by_class, names):
@@ -354,7 +356,7 @@ def html_page(run: Run, report: dict, train: Dataset) -> str:
     rows = table({"generated": report["generated"], "real": report["real"]})
     cells = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
     body = "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
-    body += f"<pre>{html.escape(summary(report))}</pre>"
+    body += "".join(f"<p>{html.escape(remark)}</p>" for remark in remarks_on(report))
     for title, (figure, description) in figures(run, report, train).items():
         alt = html.escape(f"{title}: {description}")
         body += f'<h2>{html.escape(title)}</h2><img alt="{alt}" src="{_data_url(figure)}">'

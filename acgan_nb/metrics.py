@@ -17,7 +17,7 @@ from .settings import check_choice, check_range
 # %% auto #0
 __all__ = ['CONTROLS', 'WEIGHTS', 'control', 'frechet_distance', 'moments', 'frechet_from_moments', 'kernel_distance',
            'inception_score', 'precision_recall', 'ms_ssim_configuration', 'ms_ssim', 'class_ms_ssim',
-           'within_class_pairs', 'resolution_hits', 'resolution_accuracy', 'subset_std', 'class_means',
+           'within_class_pairs', 'images_for', 'resolution_hits', 'resolution_accuracy', 'subset_std', 'class_means',
            'diversity_and_accuracy', 'nearest_neighbours', 'largest_step']
 
 # %% ../nbs/api/06_metrics.ipynb #b1f643a0
@@ -245,6 +245,8 @@ def class_ms_ssim(images, labels, pairs: int = 100, seed: int = 0, mode="paper")
 def within_class_pairs(labels, pairs: int = 100, seed: int = 0):
     "Indices (K, pairs) of first and second images; no pair of a class comes twice."
     check_range("pairs", pairs, 1, whole=True)
+    if labels.max() < 0:
+        raise ValueError("there is no labelled image")
     rng, first, second = np.random.default_rng(seed), [], []
     for k in range(labels.max() + 1):
         members = np.flatnonzero(labels == k)
@@ -258,6 +260,11 @@ def within_class_pairs(labels, pairs: int = 100, seed: int = 0):
         first.append(members[i])
         second.append(members[drawn - i * (i - 1) // 2])
     return np.array(first), np.array(second)
+
+
+def images_for(pairs: int) -> int:
+    "How many images have so many pairs: the least n with n (n - 1) / 2 >= pairs."
+    return int(np.ceil((1 + np.sqrt(1 + 8 * pairs)) / 2))
 
 # %% ../nbs/api/06_metrics.ipynb #830f22e8
 def resolution_hits(images, labels, judge, sizes) -> np.ndarray:

@@ -17,6 +17,7 @@ from .gan import draw_latents, generate
 from .judges import Judge
 from acgan_nb.metrics import (
     frechet_from_moments,
+    images_for,
     moments,
     ms_ssim,
     ms_ssim_configuration,
@@ -26,7 +27,7 @@ from .settings import check_range
 from .storage import save_variables
 
 # %% auto #0
-__all__ = ['EVALUATIONS', 'Reference', 'reference', 'CollapseWarning', 'Monitor', 'describe']
+__all__ = ['EVALUATIONS', 'Reference', 'check_enough', 'reference', 'CollapseWarning', 'Monitor', 'describe']
 
 # %% ../nbs/api/08_monitor.ipynb #b44daaa5
 EVALUATIONS = ("frechet_distance", "judge_accuracy", "ms_ssim", "ms_ssim_max")
@@ -66,16 +67,21 @@ def _similarity(images, labels, pairs, seed):
     return ms_ssim(images[i.ravel()], images[j.ravel()]).reshape(i.shape)
 
 # %% ../nbs/api/08_monitor.ipynb #a23358b3
+def check_enough(data: Dataset, pairs: int = 100):
+    "`ValueError` unless every class has enough images for so many pairs."
+    check_range("pairs", pairs, 1, whole=True)
+    if (fewest := data.class_counts.min()) < images_for(pairs):
+        name = data.class_names[int(data.class_counts.argmin())]
+        need = images_for(pairs)
+        raise ValueError(f"class {name!r} has {fewest} images; {pairs} pairs need {need}")
+
+# %% ../nbs/api/08_monitor.ipynb #ceb9ea4a
 def reference(data: Dataset, judge: Judge, samples: int = 1000, pairs: int = 100, seed: int = 0):
     "Look at the real images once. At least `samples` images, as many of each class."
     check_range("samples", samples, 1, whole=True)
-    check_range("pairs", pairs, 1, whole=True)
+    check_enough(data, pairs)
     k = data.num_classes
-    enough = int(np.ceil((1 + np.sqrt(1 + 8 * pairs)) / 2))  # images with that many pairs
-    per_class = max(-(-samples // k), enough)
-    if data.class_counts.min() < enough:
-        name = data.class_names[int(data.class_counts.argmin())]
-        raise ValueError(f"class {name!r} has {data.class_counts.min()} images; {pairs} pairs need {enough}")
+    per_class = max(-(-samples // k), images_for(pairs))
     rng = np.random.default_rng(seed)
     order = rng.permutation(np.flatnonzero(data.labels >= 0))
     others = order[: min(per_class * k, len(order) // 2)]  # as if they were samples

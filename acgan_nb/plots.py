@@ -165,7 +165,8 @@ def joint(ms_ssim, accuracy, limit, class_names):
     ax.scatter(ms_ssim, accuracy, color=GENERATED, s=20)
     _name_points(ax, ms_ssim, accuracy, class_names)
     ax.set(xlabel="mean MS-SSIM (less varied to the right)", ylabel="share recognised")
-    ax.legend(fontsize="small")
+    ax.margins(y=0.25)
+    ax.legend(fontsize="small", loc="upper left")
     return fig
 
 

@@ -31,7 +31,7 @@ from acgan_nb.models import (
     build_generator,
     noise_schedule,
 )
-from .monitor import EVALUATIONS, Monitor, describe, reference
+from .monitor import EVALUATIONS, Monitor, check_enough, describe, reference
 from .settings import check_range, check_settings, complete_switches
 from .storage import load_variables, replacing, save_variables
 
@@ -416,6 +416,8 @@ def fit(
     if outdir is not None and not str(outdir):
         raise ValueError("outdir must be a folder, got ''")
     data, arch = as_dataset(data, arch, classes=classes, size=size, data_dir=data_dir)
+    if evaluate_every:
+        check_enough(data)
     steps_per_epoch = check_batch_size(batch_size, len(data))
     steps = steps or (epochs * steps_per_epoch if epochs else architecture(arch).steps)
     settings["steps"] = steps

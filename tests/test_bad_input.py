@@ -317,6 +317,10 @@ LINES = {  # command line, fragment of the one line
     "evaluate, arrays": ("evaluate run", "trained on arrays"),
     "evaluate, best": ("evaluate run --best", "no best.weights in 'run'"),
     "evaluate, judge": ("evaluate run --judge minst", "no judge 'minst'"),
+    "evaluate every, few images": (
+        "train ./good --evaluate-every 9 --batch-size 1",
+        "100 pairs need 15",
+    ),
     "evaluate every": ("train digits --evaluate-every 0", "evaluate_every must be"),
     "compare, no run": ("compare nowhere", "no report in 'nowhere'"),
     "compare, no report": ("compare run", "run acgan evaluate run"),
