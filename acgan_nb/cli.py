@@ -167,7 +167,7 @@ def plot(run, data_dir, coordinate):
 @click.argument("run", type=FOLDER)
 @click.option("--data-dir", help="Where TFDS keeps its data.")
 @click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
-@click.option("--judge", "judge_name", help="Shipped judge, or inception [default: by data set].")
+@click.option("--features", help="Judge for distances and IS, such as inception [default: by data].")
 @click.option("--samples", default=10_000, show_default=True, help="At most the training images.")
 @click.option("--pairs", default=100, show_default=True, help="Pairs per class for MS-SSIM.")
 @click.option("--gan-train-seeds", default=3, show_default=True, help="0 leaves GAN-train out.")
@@ -175,21 +175,24 @@ def plot(run, data_dir, coordinate):
 @click.option("--fidelity", is_flag=True, help="Also IS, FID and KID by torch-fidelity.")
 @click.option("--two-stage", is_flag=True, help="Also the paper's protocol: 50k/10, then 25k/5.")
 @click.option("--seed", default=0, show_default=True)
-def evaluate(run, data_dir, best, judge_name, two_stage, **options):
+def evaluate(run, data_dir, best, features, two_stage, **options):
     "Measure RUN's samples beside real images; write report.json and report.html (--best: report_best)."
     from acgan_nb import evaluate as module
     from acgan_nb.judges import judge_for, load_judge
     from acgan_nb.train import load_run, run_data
 
     trained = load_run(run, best)
-    judge = judge_name and load_judge(judge_name)
+    eye = features and load_judge(features)
     train = run_data(trained, data_dir=data_dir)
-    judge = judge or judge_for(train, run, trained.config["seed"])
-    report = module.evaluate(trained, train=train, judge=judge, data_dir=data_dir, **options)
+    judge = judge_for(train, run, trained.config["seed"])
+    options |= dict(train=train, judge=judge, eye=eye, data_dir=data_dir)
+    report = module.evaluate(trained, **options)
     if two_stage:
         runs = {"last": load_run(run)}
         runs |= {"best": load_run(run, best=True)} if (run / "best.weights").exists() else {}
-        report["two_stage"] = module.two_stage_inception_score(runs, judge, seed=options["seed"])
+        report["two_stage"] = module.two_stage_inception_score(
+            runs, eye or judge, seed=options["seed"]
+        )
     page = module.save_report(trained, report, train, "report_best" if best else "report")
     click.echo(f"{module.summary(report)}\n{page}")
 

@@ -31,12 +31,17 @@ __all__ = ['ROWS', 'measure', 'gan_train', 'sampler', 'real_sampler', 'overfitti
            'fidelity_scores']
 
 # %% ../nbs/api/11_evaluate.ipynb #24418cf9
-def measure(images, labels, test: Dataset, judge: Judge, *, pairs: int = 100, seed: int = 0) -> dict:
-    "Every measure of labelled images (N, H, W, C) against real test images, as plain numbers."
+def measure(
+    images, labels, test: Dataset, judge: Judge, eye: Judge | None = None, *, pairs=100, seed=0
+) -> dict:
+    """Every measure of labelled images (N, H, W, C) against real test images, as plain numbers.
+
+    `judge` names classes; features and the Inception score are those of `eye`, by default the judge."""
+    eye = eye or judge
     side = images.shape[1]
     sizes = sorted({max(2, side // 2**i) for i in range(4)})
     hits = metrics.resolution_hits(images, labels, judge, sizes)
-    features, real = judge.features(images), judge.features(test.images)
+    features, real = eye.features(images), eye.features(test.images)
     precision, recall = metrics.precision_recall(real, features)
     similarity = metrics.class_ms_ssim(images, labels, pairs, seed)
     most = min(1000, len(real), len(features))
@@ -45,7 +50,8 @@ def measure(images, labels, test: Dataset, judge: Judge, *, pairs: int = 100, se
         "gan_test": hits[-1].mean(),
         "gan_test_std": metrics.subset_std(hits[-1], seed=seed),
         "gan_test_by_class": metrics.class_means(hits[-1], labels),
-        "inception_score": metrics.inception_score(judge.probabilities(images), seed=seed),
+        "features": eye.name,
+        "inception_score": metrics.inception_score(eye.probabilities(images), seed=seed),
         "frechet_distance": metrics.frechet_distance(features, real),
         "frechet_distance_by_class": _by_class(features, labels, real, test.labels),
         "kernel_distance": metrics.kernel_distance(features, real, subset_size=most, seed=seed),
@@ -141,7 +147,8 @@ def evaluate(
     *,
     train: Dataset | None = None,  # default: the run's own data set, loaded again
     test: Dataset | None = None,  # default: its test split
-    judge: Judge | None = None,  # default: `judge_for` the data set
+    judge: Judge | None = None,  # of classes; default: `judge_for` the data set
+    eye: Judge | None = None,  # for features, such as `inception()`; default: the judge
     samples: int = 10_000,  # at most as many as there are training images
     pairs: int = 100,  # for MS-SSIM, per class
     gan_train_seeds: int = 3,  # 0 leaves GAN-train out
@@ -172,6 +179,7 @@ def evaluate(
             "hash": judge.hash,
             "accuracy_on_real_test": judge.accuracy(test.images, test.labels),
         },
+        "features": {"name": (eye or judge).name, "hash": (eye or judge).hash},
         "settings": {
             "seed": seed,
             "pairs": pairs,
@@ -184,7 +192,9 @@ def evaluate(
     }
     for who, (draw, draw_many) in draws.items():
         data = draw(seed)
-        report[who] = measure(data.images, data.labels, test, judge, pairs=pairs, seed=seed)
+        report[who] = measure(
+            data.images, data.labels, test, judge, eye, pairs=pairs, seed=seed
+        )
         if gan_train_seeds:
             report[who] |= gan_train(draw_many, test, gan_train_seeds, seed)
     if fidelity:
@@ -247,14 +257,14 @@ def _all_judges(train, test, samples):
     ]
 
 # %% ../nbs/api/11_evaluate.ipynb #45cdd3a6
-ROWS = (  # key, what, which way is better, format
+ROWS = (  # key, what ({}: in whose features), which way is better, format
     ("gan_test", "GAN-test", "higher", "{:.1%}"),
     ("gan_train", "GAN-train", "higher", "{:.1%}"),
-    ("inception_score", "score of the judge's probabilities (IS formula)", "higher", "{0[0]:.2f} ± {0[1]:.2f}"),
-    ("frechet_distance", "Fréchet distance", "lower", "{:.3f}"),
-    ("kernel_distance", "kernel distance", "lower", "{:.5f}"),
-    ("precision", "precision", "higher", "{:.3f}"),
-    ("recall", "recall", "higher", "{:.3f}"),
+    ("inception_score", "Inception score by {}", "higher", "{0[0]:.2f} ± {0[1]:.2f}"),
+    ("frechet_distance", "Fréchet distance, {}", "lower", "{:.3f}"),
+    ("kernel_distance", "kernel distance, {}", "lower", "{:.5f}"),
+    ("precision", "precision, {}", "higher", "{:.3f}"),
+    ("recall", "recall, {}", "higher", "{:.3f}"),
     ("ms_ssim", "MS-SSIM within classes", "like real", "{:.3f}"),
 )
 
@@ -262,10 +272,13 @@ ROWS = (  # key, what, which way is better, format
 def table(columns: dict) -> list[list[str]]:
     "Rows of text, title row first, for {column title: measures}."
     rows = [["measure", "better", *columns]]
+    eyes = dict.fromkeys(c["features"] for c in columns.values())
     for key, what, better, form in ROWS:
-        found = [form.format(c[key]) if key in c else "-" for c in columns.values()]
-        if set(found) != {"-"}:
-            rows.append([what, better, *found])
+        for eye in eyes if "{}" in what else [None]:  # numbers of different eyes are no comparison
+            there = [key in c and eye in (None, c["features"]) for c in columns.values()]
+            cells = [form.format(c[key]) if t else "-" for c, t in zip(columns.values(), there)]
+            if any(there):
+                rows.append([what.format(eye), better, *cells])
     return rows
 
 

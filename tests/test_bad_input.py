@@ -316,7 +316,7 @@ LINES = {  # command line, fragment of the one line
     "evaluate, run missing": ("evaluate nowhere", "no run in 'nowhere'"),
     "evaluate, arrays": ("evaluate run", "trained on arrays"),
     "evaluate, best": ("evaluate run --best", "no best.weights in 'run'"),
-    "evaluate, judge": ("evaluate run --judge minst", "no judge 'minst'"),
+    "evaluate, features": ("evaluate run --features minst", "no judge 'minst'"),
     "evaluate every, few images": (
         "train ./good --evaluate-every 9 --batch-size 1",
         "100 pairs need 15",
