@@ -265,7 +265,7 @@ OTHERS = {  # call on the run, fragment
     "evaluate none": (lambda run: evaluate(run, samples=0), "samples must be"),
     "evaluate, few": (
         lambda run: evaluate(run, train=Dataset(*DATA), test=Dataset(*DATA), pairs=9999),
-        "training images, 143 are needed",
+        "training images, 142 are needed",
     ),
     "curves of nothing": (lambda run: training_curves({}), "the history is empty"),
     "sweep, coordinate": (lambda run: latent_sweep(run, 100), "coordinate must be a whole number"),
