@@ -132,11 +132,12 @@ def similar_pairs(images, labels, class_names, pairs: int = 50, classes=None, se
     "Per class: the most and the least similar of random pairs, with their MS-SSIM."
     classes = class_ids(range(min(5, len(class_names))) if classes is None else classes, class_names)
     rng = np.random.default_rng(seed)
+    for k in classes:
+        if (found := np.sum(labels == k)) < 2:
+            raise ValueError(f"class {class_names[k]!r} has {found} images, a pair needs two")
     fig, axes = plt.subplots(2, len(classes), figsize=(1.9 * len(classes), 2.6), layout="constrained")
     for column, k in zip(axes.reshape(2, -1).T, classes):
         members = np.flatnonzero(labels == k)
-        if len(members) < 2:
-            raise ValueError(f"class {class_names[k]!r} has {len(members)} images, a pair needs two")
         i, j = np.array([rng.choice(members, 2, replace=False) for _ in range(pairs)]).T
         similarity = ms_ssim(images[i], images[j])
         for ax, best in zip(column, (similarity.argmax(), similarity.argmin())):
