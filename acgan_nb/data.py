@@ -9,6 +9,7 @@ import hashlib
 import logging
 import math
 import os
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -195,12 +196,14 @@ def _load_folder(root, split, size=None):
 
 def _open_image(path):
     try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I"):  # 16 bits
-                image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
-            return image.convert("L" if image.mode in ("1", "L") else "RGB")
-    except Exception as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image = ImageOps.exif_transpose(image)
+                if image.mode.startswith("I"):  # 16 bits
+                    image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
+                return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    except Exception as error:  # Pillow's readers raise whatever they meet
         raise ValueError(f"cannot read image {path}: {error}") from error
 
 # %% ../nbs/api/02_data.ipynb #c976781a
@@ -236,6 +239,8 @@ def _tfds_builder(name, data_dir=None):
 
 # %% ../nbs/api/02_data.ipynb #051bdb4a
 def _load_tfds(name, split, classes=None, size=None, data_dir=None):
+    import tensorflow as tf
+
     builder = _tfds_builder(name, data_dir)
     _prepare(builder)
     names, splits = builder.info.features["label"].names, sorted(builder.info.splits)
@@ -248,7 +253,12 @@ def _load_tfds(name, split, classes=None, size=None, data_dir=None):
     if classes is not None:  # drop the others before they are stored
         wanted = class_ids(classes, names)
         stream = stream.filter(lambda row: _is_in(row["label"], wanted))
-    images, labels = _collect(stream, size, static=None not in builder.info.features["image"].shape)
+    static = None not in builder.info.features["image"].shape
+    try:
+        images, labels = _collect(stream, size, static)
+    except tf.errors.OpError as error:  # what the pipeline raises for a file it cannot read
+        reason = error.message.partition("\n")[0]
+        raise OSError(f"cannot read {name!r} in {builder.data_dir}: {reason:.150}") from error
     return Dataset(images, labels, names, name)
 
 
@@ -360,5 +370,6 @@ def check_batch_size(batch_size, count):
     "Steps per epoch; `ValueError` unless 1 <= batch_size <= count."
     whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
     if not whole or not 1 <= batch_size <= count:
-        raise ValueError(f"batch_size must be in 1..{count}, the number of images, got {batch_size!r}")
+        valid = f"1..{count}, the number of images"
+        raise ValueError(f"batch_size must be in {valid}, got {batch_size!r}")
     return count // int(batch_size)

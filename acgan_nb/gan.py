@@ -106,6 +106,8 @@ LOGS = (
     "d_gz_after",
     "class_accuracy_real",
     "class_accuracy_fake",
+    "d_gradient",
+    "g_gradient",
 )
 
 
@@ -122,9 +124,12 @@ def class_accuracy(class_logits, labels):
     return ops.sum(right * labelled) / ops.maximum(ops.sum(labelled), 1.0)
 
 # %% ../nbs/api/05_gan.ipynb #d4a65825
-def adam(learning_rate=2e-4, beta_1=0.5):
-    "The paper's Adam: alpha 2e-4, beta1 0.5, beta2 0.999."
-    return keras.optimizers.Adam(learning_rate, beta_1=beta_1, beta_2=0.999, epsilon=1e-8)
+def adam(learning_rate=2e-4, beta_1=0.5, clip_norm=0.0):
+    "The paper's Adam: alpha 2e-4, beta1 0.5, beta2 0.999. Gradients are clipped if asked."
+    paper = dict(beta_2=0.999, epsilon=1e-8)
+    return keras.optimizers.Adam(
+        learning_rate, beta_1=beta_1, global_clipnorm=clip_norm or None, **paper
+    )
 
 
 def has_gpu():
@@ -249,10 +254,13 @@ def tensorflow_step(self: ACGAN, real, real_labels, z, fake_labels):
         with g_tape.stop_recording():
             with tf.GradientTape() as d_tape:
                 d_loss, d_logs = self.d_objective(real, real_labels, fake, fake_labels)
-            self.d_optimizer.apply(d_tape.gradient(d_loss, d_weights), d_weights)
+            d_gradients = d_tape.gradient(d_loss, d_weights)
+            self.d_optimizer.apply(d_gradients, d_weights)
         g_loss, g_logs = self.g_objective(fake, fake_labels)
-    self.g_optimizer.apply(g_tape.gradient(g_loss, g_weights), g_weights)
-    return {**d_logs, **g_logs}
+    g_gradients = g_tape.gradient(g_loss, g_weights)
+    self.g_optimizer.apply(g_gradients, g_weights)
+    norms = dict(d_gradient=d_gradients, g_gradient=g_gradients)
+    return {**d_logs, **g_logs, **{name: tf.linalg.global_norm(g) for name, g in norms.items()}}
 
 # %% ../nbs/api/05_gan.ipynb #500b3943
 @patch

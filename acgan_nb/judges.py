@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib import metadata
+from importlib.resources import files
 from pathlib import Path
 
 import keras
@@ -37,6 +38,7 @@ class Recipe:
     mirror: bool = False  # images may be flipped
     start: str | None = None  # the judge whose weights it starts from
     learning_rates: tuple = (0.1,)
+    weight_decay: float = 5e-4  # decoupled: times the learning rate, a step
 
 
 RECIPES = {
@@ -44,10 +46,10 @@ RECIPES = {
     "mnist": Recipe("mnist", 28, (16, 32, 64), 1500),
     "cifar10_16": Recipe("cifar10", 16, (32, 96, 192), 3120, mirror=True),
     "cifar10_32": Recipe(
-        "cifar10", 32, (32, 96, 192), 2340, True, start="cifar10_16", learning_rates=(0.1, 0.05)
+        "cifar10", 32, (32, 96, 192), 3900, True, "cifar10_16", (0.1, 0.1), weight_decay=0.03
     ),
     "cifar10_64": Recipe(
-        "cifar10", 64, (32, 96, 192), 1170, True, start="cifar10_32", learning_rates=(0.03,)
+        "cifar10", 64, (32, 96, 192), 1560, True, "cifar10_32", (0.05,), weight_decay=0.03
     ),
 }
 
@@ -126,7 +128,8 @@ class Judge:
         "Floats of the network's size and channels, some hundred small images at a time."
         images, (_, size, _, channels) = as_images(images), self.network.input_shape
         if images.shape[-1] > channels:
-            raise ValueError(f"judge {self.name} takes greyscale images, got {images.shape[-1]} channels")
+            got = f"got {images.shape[-1]} channels"
+            raise ValueError(f"judge {self.name} takes greyscale images, {got}")
         count = max(8, 2**19 // size**2)
         for i in tqdm(range(0, len(images), count), f"{self.name} looks", delay=5, leave=False):
             part = resize(images[i : i + count], size)
@@ -170,7 +173,7 @@ def _train_cycle(data, recipe, name, seed, peak, start):
     rate = keras.optimizers.schedules.CosineDecay(
         peak / 20, recipe.steps - warmup, warmup_target=peak, warmup_steps=warmup
     )
-    sgd = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    sgd = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     classifier.compile(sgd, loss, jit_compile=False)
     stream = _augmented(data, recipe, np.random.default_rng(seed))
@@ -181,7 +184,7 @@ def _train_cycle(data, recipe, name, seed, peak, start):
 
 # %% ../nbs/api/07_judges.ipynb #df583074
 def _augmented(data, recipe, rng, batch_size=128):
-    "Endless (floats, one-hot labels): shuffled by epochs, shifted, and mirrored if that is allowed."
+    "Endless (floats, one-hot labels): shuffled by epochs, shifted, mirrored if that is allowed."
     images, targets = resize(data.images, recipe.size), np.eye(data.num_classes, dtype="float32")
     shift = recipe.size // 8
     padded = np.pad(images, [(0, 0), (shift, shift), (shift, shift), (0, 0)], mode="edge")
@@ -200,7 +203,7 @@ def _augmented(data, recipe, rng, batch_size=128):
             yield from_pixels(batch), targets[data.labels[chosen]]
 
 # %% ../nbs/api/07_judges.ipynb #81779ce3
-FROZEN = Path(__file__).with_name("frozen") if "__file__" in globals() else Path("../../acgan_nb/frozen")
+FROZEN = Path(str(files("acgan_nb") / "frozen"))
 
 
 def make_judge(name: str, folder=".", *, seed: int = 0, data_dir=None) -> Judge:
@@ -231,7 +234,7 @@ def save_judge(judge: Judge, folder):
 
 
 def load_judge(name: str, folder=None) -> Judge:
-    "The shipped judge of this name, or one that `acgan judge` made in `folder`; the hash is checked."
+    "The shipped judge of this name, or one `acgan judge` made in `folder`; the hash is checked."
     if name == "inception":
         return inception()
     folder = FROZEN if folder is None else Path(folder).expanduser()

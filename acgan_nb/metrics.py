@@ -89,7 +89,8 @@ def _feature_pair(a, b):
     a, b = np.asarray(a), np.asarray(b)
     for name, x in (("first", a), ("second", b)):
         if x.ndim != 2 or len(x) < 2 or not np.issubdtype(x.dtype, np.number):
-            raise ValueError(f"{name} features must be numbers (N >= 2, F), got {x.dtype} {x.shape}")
+            kind = f"{x.dtype} {x.shape}"
+            raise ValueError(f"{name} features must be numbers (N >= 2, F), got {kind}")
         if not np.isfinite(x).all():
             raise ValueError(f"{name} features contain NaN or infinity")
     if a.shape[1] != b.shape[1]:
@@ -105,9 +106,11 @@ def kernel_distance(a, b, subsets: int = 100, subset_size: int = 1000, seed: int
     if subset_size > min(len(a), len(b)):
         raise ValueError(f"subset_size={subset_size}, but there are {len(a)} and {len(b)} features")
     rng = np.random.default_rng(seed)
-    draws = ([rng.choice(len(x), subset_size, replace=False) for x in (a, b)] for _ in range(subsets))
-    bar = tqdm(draws, "kernel distance", subsets, delay=5, leave=False)
-    return float(np.mean([_mmd(a[i], b[j]) for i, j in bar]))
+    found = []
+    for _ in tqdm(range(subsets), "kernel distance", delay=5, leave=False):
+        i, j = (rng.choice(len(x), subset_size, replace=False) for x in (a, b))
+        found.append(_mmd(a[i], b[j]))
+    return float(np.mean(found))
 
 
 def _mmd(x, y):
@@ -242,13 +245,14 @@ def class_ms_ssim(images, labels, pairs: int = 100, seed: int = 0, mode="paper")
     return similarity.reshape(i.shape).mean(axis=1)
 
 
-def within_class_pairs(labels, pairs: int = 100, seed: int = 0):
+def within_class_pairs(labels, pairs: int = 100, seed: int = 0, classes=None):
     "Indices (K, pairs) of first and second images; no pair of a class comes twice."
+    labels = np.asarray(labels)
     check_range("pairs", pairs, 1, whole=True)
     if labels.max() < 0:
         raise ValueError("there is no labelled image")
     rng, first, second = np.random.default_rng(seed), [], []
-    for k in range(labels.max() + 1):
+    for k in range(labels.max() + 1) if classes is None else classes:
         members = np.flatnonzero(labels == k)
         possible = len(members) * (len(members) - 1) // 2
         if pairs > possible:
@@ -286,8 +290,8 @@ def resolution_accuracy(images, labels, judge, sizes) -> np.ndarray:
 def subset_std(hits, subsets: int = 10, seed: int = 0) -> float:
     "Standard deviation of a mean over random, disjoint subsets of the values (N,)."
     check_range("subsets", subsets, 2, len(hits) + 1, whole=True)
-    order = np.random.default_rng(seed).permutation(len(hits))
-    return float(np.std([np.mean(np.asarray(hits)[part]) for part in np.array_split(order, subsets)]))
+    shuffled = np.random.default_rng(seed).permutation(np.asarray(hits))
+    return float(np.std([part.mean() for part in np.array_split(shuffled, subsets)]))
 
 
 def class_means(values, labels) -> np.ndarray:
@@ -323,7 +327,8 @@ def nearest_neighbours(queries, images, k: int = 3, block: int = 100):
     for start in tqdm(starts, "nearest neighbours", delay=5, leave=False):
         part = queries[start : start + block]
         bounds = cdist(_patch_sums(part), coarse, "cityblock")
-        found += [_nearest(q, flat, bound, k) for q, bound in zip(part.reshape(len(part), -1), bounds)]
+        for query, bound in zip(part.reshape(len(part), -1), bounds):
+            found.append(_nearest(query, flat, bound, k))
     indices, distances = zip(*found)
     return np.array(indices), np.array(distances)
 

@@ -103,7 +103,8 @@ def table(arch: str, num_classes: int = 10) -> str:
     def line(r):
         square = f"{r.kernel}x{r.kernel}" if r.kernel else "-"
         bn = "yes" if r.batch_norm else "no"
-        return f"| {r.op} | {square} | {r.stride or '-'} | {r.maps} | {bn} | {r.dropout} | {r.activation} |\n"
+        cells = r.op, square, r.stride or "-", r.maps, bn, r.dropout, r.activation
+        return f"| {' | '.join(map(str, cells))} |\n"
 
     last = Row("Linear", None, None, num_classes + 1, False, 0, "soft-sigmoid")
     g, d = ("".join(map(line, part)) for part in (rows.generator, (*rows.discriminator, last)))

@@ -108,14 +108,16 @@ class CollapseWarning(UserWarning):
 
 
 class Monitor(keras.callbacks.Callback):
-    "Evaluate the averaged generator while it trains. `best` is its smallest distance so far."
+    """Evaluate the averaged generator while it trains; keep the best at `path`.
 
-    def __init__(self, reference: Reference, every: int, steps: int, path=None, best=float("inf")):
+    `stop`: end training when a class collapses. `state` is all that a resumed run needs."""
+
+    def __init__(self, reference: Reference, every: int, steps: int, path=None, stop=False):
         super().__init__()
         check_range("evaluate_every", every, 1, whole=True)
         self.reference, self.every, self.steps = reference, every, steps
-        self.path, self.best = path, best
-        self.above = self.reported = np.zeros(len(reference.class_names), bool)
+        self.path, self.stop = path, stop
+        self.state = {"best": float("inf"), "above": [], "reported": []}  # distance, class ids
 
     def set_model(self, model):
         super().set_model(model)
@@ -131,20 +133,21 @@ class Monitor(keras.callbacks.Callback):
         numbers, similarity = self.reference.compare(self.sample())
         logs.update(numbers)
         self.warn_of_collapse(step, similarity)
-        if numbers["frechet_distance"] < self.best:
-            self.best = numbers["frechet_distance"]
+        if numbers["frechet_distance"] < self.state["best"]:
+            self.state["best"] = numbers["frechet_distance"]
             if self.path:
                 save_variables(self.path, self.model.ema_generator.weights)
 
     def warn_of_collapse(self, step, similarity):
-        above = similarity > self.reference.limit
-        again = above & self.above
-        if (new := again & ~self.reported).any():
-            names = ", ".join(self.reference.class_names[k] for k in np.flatnonzero(new))
+        above = np.flatnonzero(similarity > self.reference.limit).tolist()
+        again = [k for k in above if k in self.state["above"]]
+        if new := [k for k in again if k not in self.state["reported"]]:
+            names = ", ".join(self.reference.class_names[k] for k in new)
             text = f"step {step}: collapse of class {names}: MS-SSIM {similarity[new].max():.2f}"
             text += f" is above {self.reference.limit:.2f}, the limit of real classes"
             warnings.warn(text, CollapseWarning, stacklevel=2)
-        self.above, self.reported = above, again
+            self.model.stop_training |= self.stop
+        self.state.update(above=above, reported=again)
 
 # %% ../nbs/api/08_monitor.ipynb #8a2cd99a
 def describe(reference: Reference, image_shape) -> dict:

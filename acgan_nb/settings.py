@@ -9,20 +9,24 @@ import difflib
 from numbers import Integral, Real
 
 # %% auto #0
-__all__ = ['SWITCHES', 'nearest', 'check_choice', 'check_range', 'complete_switches', 'check_settings']
+__all__ = ['SWITCHES', 'SETTINGS', 'DATA_KEYS', 'NOTES', 'nearest', 'check_choice', 'check_range', 'complete_switches',
+           'check_settings', 'check_config']
 
 # %% ../nbs/api/00_settings.ipynb #60ec5d0c
 SWITCHES = {  # name: (default, allowed values or None, what it does)
     "linear": ("maps", ("maps", "units"), "G's first layer: maps at the start size, or units"),
-    "label_input": ("one_hot", ("one_hot", "embedding"), "Class beside z, or embedded and multiplied"),
+    "label_input": ("one_hot", ("one_hot", "embedding"), "Class beside z, or embedded and times z"),
     "latent": ("normal", ("normal", "uniform"), "Distribution of z: N(0, I) or U(-1, 1)"),
     "objective": ("non_saturating", ("non_saturating", "minimax"), "G's source term"),
     "class_weight": (1.0, None, "Weight of the class terms L_C"),
     "class_loss_on_fake": (True, None, "Train D's classifier on generated images too"),
     "label_smoothing": (0.0, None, "One-sided smoothing of the source label of real images"),
-    "batch_statistics": ("separate", ("separate", "joint"), "Batch norm in D over real and generated"),
+    "batch_statistics": ("separate", ("separate", "joint"), "D's batch norm over real and generated"),
     "noise_schedule": ("constant", ("constant", "linear", "three_stage"), "Annealing of D's noise"),
     "mixed_precision": (False, None, "bfloat16 convolutions; float32 weights, heads and losses"),
+    "clip_norm": (0.0, None, "Clip G's and D's gradients to this global norm; 0: never"),
+    "on_divergence": ("stop", ("stop", "rollback"), "NaN: stop, or go back and halve the rates"),
+    "on_collapse": ("warn", ("warn", "stop"), "What evaluations do when a class collapses"),
 }
 
 # %% ../nbs/api/00_settings.ipynb #fc962e94
@@ -62,19 +66,66 @@ def complete_switches(switches: dict) -> dict:
             check_choice(name, values[name], choices or (True, False))
     check_range("class_weight", values["class_weight"], 0)
     check_range("label_smoothing", values["label_smoothing"], 0, 1)
+    check_range("clip_norm", values["clip_norm"], 0)
     return values
 
 
 def check_settings(s: dict):
-    "The ranges of the numbers that `fit` takes; `epochs`, `steps` and `evaluate_every` may be None."
-    for name in ("epochs", "steps", "evaluate_every"):
+    "The ranges of the numbers that `fit` takes; counts of epochs and steps may be None."
+    for name in ("epochs", "steps", "evaluate_every", "save_every"):
         if s[name] is not None:
             check_range(name, s[name], 1, whole=True)
-    for name in ("latent_dim", "log_every", "workers"):
+    check_range("save_minutes", s["save_minutes"], 0, above=True)
+    for name in ("log_every", "workers"):
         check_range(name, s[name], 1, whole=True)
+    check_range("latent_dim", s["latent_dim"], 1, 2**16, whole=True)
     for name in ("learning_rate", "d_learning_rate"):
         check_range(name, s[name], 0, above=True)
     check_range("seed", s["seed"], 0, 2**31, whole=True)
     check_range("beta_1", s["beta_1"], 0, 1)
     check_range("ema", s["ema"], 0, 1)
     check_range("activation_noise", s["activation_noise"], 0)
+
+# %% ../nbs/api/00_settings.ipynb #7c8ef4a5
+SETTINGS = ("steps", "batch_size", "latent_dim", "learning_rate", "d_learning_rate", "beta_1")
+SETTINGS += ("activation_noise", "ema", "seed", "log_every")
+DATA_KEYS = dict(
+    data=str, fingerprint=str, images=int, image_shape=list, class_names=list, arch=str
+)
+NOTES = {"hardware", "versions", "evaluation", "rollbacks"}  # what a run tells besides
+
+
+def check_config(config) -> dict:
+    "A run's configuration, complete; `ValueError` names the first key that is not as it should be."
+    if not isinstance(config, dict):
+        raise ValueError(f"a configuration is a table of settings, not {type(config).__name__}")
+    for key in (*DATA_KEYS, *SETTINGS):
+        if key not in config:
+            raise ValueError(f"there is no {key!r}")
+    for key in config:
+        if key not in {*DATA_KEYS, *SETTINGS, *SWITCHES, *NOTES}:
+            raise ValueError(f"{key!r:.60} is no setting{nearest(key, [*SETTINGS, *SWITCHES])}")
+    for key, kind in DATA_KEYS.items():
+        if type(config[key]) is not kind:
+            raise ValueError(f"{key} must be {kind.__name__}, got {config[key]!r:.60}")
+    _check_shape(config["image_shape"])
+    _check_names(config["class_names"])
+    absent = dict.fromkeys(("epochs", "evaluate_every", "save_every"))
+    check_settings({**config, **absent, "workers": 1, "save_minutes": 1})
+    for key in ("images", "batch_size"):
+        check_range(key, config[key], 1, whole=True)
+    return config | complete_switches({k: config[k] for k in SWITCHES if k in config})
+
+# %% ../nbs/api/00_settings.ipynb #8751c29e
+def _check_shape(shape):
+    if len(shape) != 3 or not all(type(n) is int and 0 < n <= 4096 for n in shape):
+        raise ValueError(f"image_shape must be height, width and channels, got {shape!r:.60}")
+    if shape[2] not in (1, 3):
+        raise ValueError(f"image_shape must end in 1 or 3 channels, got {shape}")
+
+
+def _check_names(names):
+    if not 0 < len(names) < 2**16 or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"class_names must be some names, got {names!r:.60}")
+    if len(set(names)) < len(names):
+        raise ValueError("class_names must differ")

@@ -15,7 +15,8 @@ from acgan_nb.cli import main
 from acgan_nb.data import Dataset, load
 from acgan_nb.evaluate import evaluate
 from acgan_nb.plots import latent_sweep, real_and_generated, training_curves
-from acgan_nb.train import fit, load_run, run_data
+from acgan_nb.runs import run_data
+from acgan_nb.train import fit, load_run
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1)).astype("uint8")
 FLOATS = PIXELS / np.float32(127.5) - 1
@@ -23,11 +24,12 @@ LABELS = np.arange(200) % 4
 DATA = PIXELS, LABELS
 
 
+GONE = {"checkpoint": None, "checkpoint.previous": None}
 SPOILED = {  # run: how its files differ from the good one's, None = missing
-    "cut": {"checkpoint": lambda old: old[:999]},
-    "cut_weights": {"checkpoint": None, "generator.weights": lambda old: old[:999]},
-    "no_weights": {"checkpoint": None, "generator.weights": None},
-    "bad_config": {"config.json": lambda old: b"{"},
+    "cut": dict.fromkeys(("checkpoint", "checkpoint.previous"), lambda old: old[:999]),
+    "cut_weights": {**GONE, "generator.weights": lambda old: old[:999]},
+    "no_weights": {**GONE, "generator.weights": None},
+    "bad_config": {**GONE, "config.json": lambda old: b"{"},
     "bare_config": {"config.json": lambda old: b"{}"},
     "cut_history": {"history.csv": lambda old: old + b"4,0.1"},
     "other_size": {"config.json": lambda old: old.replace(b'dim": 100', b'dim": 99')},
@@ -57,7 +59,7 @@ def place(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_training(place, monkeypatch):
     monkeypatch.chdir(place[0])
-    monkeypatch.setattr(acgan_nb.train, "_keras_fit", lambda *_: pytest.fail("training began"))
+    monkeypatch.setattr(acgan_nb.train, "run_steps", lambda *_: pytest.fail("training began"))
 
 
 def check(call, error, fragment):
@@ -154,6 +156,13 @@ FIT = {  # data, keywords, fragment
     "seed 1.0": (DATA, dict(seed=1.0), "seed must be a whole number"),
     "noise negative": (DATA, dict(activation_noise=-0.1), "activation_noise must be a number"),
     "log_every 0": (DATA, dict(log_every=0), "log_every must be a whole number at least 1"),
+    "latent_dim absurd": (DATA, dict(latent_dim=10**9), "at least 1 and below 65536, got 1000"),
+    "save_every 0": (DATA, dict(save_every=0), "save_every must be a whole number at least 1"),
+    "save_minutes 0": (DATA, dict(save_minutes=0), "save_minutes must be a number above 0"),
+    "clip_norm negative": (DATA, dict(clip_norm=-1), "clip_norm must be a number at least 0"),
+    "divergence, no choice": (DATA, dict(on_divergence="pray"), "one of 'stop', 'rollback'"),
+    "rollback to nowhere": (DATA, dict(on_divergence="rollback"), "needs an outdir"),
+    "collapse unseen": (DATA, dict(on_collapse="stop"), "needs evaluate_every"),
     "workers 0": (DATA, dict(workers=0), "workers must be a whole number at least 1"),
     "switch unknown": (DATA, dict(class_wieght=1), "did you mean 'class_weight'?"),
     "switch unknown, none near": (DATA, dict(qq=1), "no option 'qq'; switches: linear,"),
@@ -161,7 +170,7 @@ FIT = {  # data, keywords, fragment
     "switch not a bool": (DATA, dict(class_loss_on_fake="yes"), "one of True, False, got 'yes'"),
     "class weight negative": (DATA, dict(class_weight=-1), "class_weight must be a number"),
     "smoothing 1": (DATA, dict(label_smoothing=1), "label_smoothing must be a number"),
-    "another run there": (DATA, dict(outdir="run", seed=1), "with seed=0, not 1"),
+    "another run there": (DATA, dict(outdir="run", seed=1), "with seed=0, not seed=1"),
     "other pixels there": ((255 - PIXELS, LABELS), dict(outdir="run"), "fingerprint="),
     "checkpoint cut short": (DATA, dict(outdir="cut"), "cannot read weights cut/checkpoint"),
     "config not JSON there": (DATA, dict(outdir="bad_config"), "bad_config/config.json"),
@@ -249,7 +258,7 @@ RUNS = {  # folder, error, fragment
     "checkpoint cut short": ("cut", ValueError, "cannot read weights cut/checkpoint"),
     "weights cut short": ("cut_weights", ValueError, "cannot read weights cut_weights/generator"),
     "no weights": ("no_weights", FileNotFoundError, "'no_weights' has saved no weights yet"),
-    "weights of another net": ("other_size", ValueError, "checkpoint holds other weights"),
+    "weights of another net": ("other_size", ValueError, "with latent_dim=100, not latent_dim=99"),
     "config not JSON": ("bad_config", ValueError, "bad_config/config.json"),
     "config without a key": ("bare_config", ValueError, "bare_config/config.json"),
 }
@@ -302,7 +311,7 @@ LINES = {  # command line, fragment of the one line
     "noise": ("train digits --activation-noise -1", "activation_noise must be"),
     "smoothing": ("train digits --label-smoothing 1", "label_smoothing must be"),
     "outdir": ("train digits --outdir a_file", "cannot write to outdir 'a_file'"),
-    "another run": ("train digits --outdir run", "run holds a run with"),
+    "another run": ("train digits --outdir run", "checkpoint holds a run with"),
     "run missing": ("sample nowhere", "no run in 'nowhere'"),
     "run cut short": ("sample cut", "cannot read weights cut/checkpoint"),
     "run, config": ("sample bare_config", "bare_config/config.json"),
@@ -322,6 +331,8 @@ LINES = {  # command line, fragment of the one line
         "100 pairs need 15",
     ),
     "evaluate every": ("train digits --evaluate-every 0", "evaluate_every must be"),
+    "save every": ("train digits --save-every 0", "save_every must be"),
+    "rollback": ("train digits --clip-norm -1", "clip_norm must be"),
     "compare, no run": ("compare nowhere", "no report in 'nowhere'"),
     "compare, no report": ("compare run", "run acgan evaluate run"),
     "judge unknown": ("judge nobody", "judge must be one of"),

@@ -22,7 +22,8 @@ from acgan_nb.cli import main
 from acgan_nb.data import load
 from acgan_nb.gan import LOGS
 from acgan_nb.settings import SWITCHES
-from acgan_nb.train import fit, load_run, run_data
+from acgan_nb.runs import run_data
+from acgan_nb.train import fit, load_run
 
 COMMANDS = sorted(main.commands)
 OPTIONS = {option.name: option for option in main.commands["train"].params}

@@ -1,0 +1,146 @@
+"""Kill real training processes, resume them, and compare with a run that nobody disturbed.
+
+    python -m tests.crash --kills 50 --out results/reliability.json
+
+Every trial is a process of its own that trains the digits network with evaluations, grids and
+checkpoints. A trial passes if, after it was resumed, every file of its run directory is byte for
+byte that of the undisturbed run. Wall-clock seconds are left out; nothing else is."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+STEPS = 120
+CHILD = """
+import os, signal, sys
+import numpy as np
+import tensorflow as tf
+tf.config.experimental.enable_op_determinism()
+from acgan_nb import storage
+from acgan_nb.train import fit
+outdir, steps, fault, at = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+replace, savez, count = os.replace, np.savez, 0
+
+def counted_savez(file, **values):
+    global count
+    savez(file, **values)
+    count += "about" in values  # a checkpoint, not other weights
+    if fault == "half written" and count == at and "about" in values:
+        file.truncate(file.tell() // 2)
+        die()
+
+def counted_replace(source, target):
+    old, new = str(source).endswith("/checkpoint"), str(source).endswith(".checkpoint.tmp")
+    if count == at and (old and fault == "not renamed" or new and fault == "half renamed"):
+        die()
+    replace(source, target)
+
+np.savez, os.replace = counted_savez, counted_replace
+if fault == "quota":
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (at, at))
+print("begins", flush=True)
+fit("digits", steps=steps, outdir=outdir, evaluate_every=40, save_every=20, log_every=7,
+    save_minutes=0.01, verbose=False)
+"""
+
+
+def start(outdir, steps=STEPS, fault="none", at=0) -> subprocess.Popen:
+    "A training process, when it has imported everything and begins."
+    command = [sys.executable, "-W", "ignore", "-c", CHILD, str(outdir), str(steps), fault, str(at)]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, **pipes)
+    process.stdout.readline()
+    return process
+
+
+def finish(outdir, **options) -> str:
+    "Train to the end; the last line of stderr if that failed."
+    process = start(outdir, **options)
+    _, err = process.communicate()
+    return err.strip().rpartition("\n")[2] if process.returncode else ""
+
+
+def contents(outdir) -> dict:
+    "What a run directory holds, without wall-clock seconds: name -> something to compare."
+    from acgan_nb.runs import find_checkpoint, read_history
+
+    found = {}
+    for path in sorted(Path(outdir).rglob("*")):
+        name = path.relative_to(outdir).as_posix()
+        if path.is_file() and not name.startswith((".", "checkpoint", "history")):
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    checkpoint, history = find_checkpoint(outdir), read_history(Path(outdir) / "history.csv")
+    for table in (history, checkpoint.history):
+        del table["seconds"]
+    found["history.csv"] = repr(history)
+    found["checkpoint"] = [hashlib.sha256(a.tobytes()).hexdigest() for a in checkpoint.arrays]
+    found["its history"] = repr(checkpoint.history)
+    found["its config"] = checkpoint.config
+    found["its monitor"] = checkpoint.monitor
+    return found
+
+
+def differences(outdir, undisturbed) -> list:
+    here = contents(outdir)
+    return sorted(k for k in here.keys() | undisturbed.keys() if here.get(k) != undisturbed.get(k))
+
+
+def kill_at_random(outdir, seconds, rng) -> int:
+    "Start, kill -9 within so many seconds of training; the step that was saved, -1 if none."
+    from acgan_nb.runs import find_checkpoint
+
+    process = start(outdir)
+    try:
+        process.wait(rng.uniform(0, seconds))
+    except subprocess.TimeoutExpired:
+        process.kill()
+    process.communicate()
+    checkpoint = find_checkpoint(outdir)
+    return checkpoint.step if checkpoint else -1
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="JSON file for the result")
+    options = parser.parse_args()
+    rng, trials = random.Random(options.seed), []
+    with tempfile.TemporaryDirectory() as root:
+        began = time.time()
+        first = start(Path(root) / "undisturbed")
+        began = time.time()
+        first.communicate()
+        seconds, undisturbed = time.time() - began, contents(Path(root) / "undisturbed")
+        print(f"undisturbed: {STEPS} steps in {seconds:.1f} s", flush=True)
+        for i in range(options.kills):
+            outdir = Path(root) / f"trial_{i}"
+            step = kill_at_random(outdir, seconds, rng)
+            error = finish(outdir)
+            wrong = differences(outdir, undisturbed)
+            trials.append({"saved_step": step, "error": error, "differs": wrong})
+            print(f"{i + 1:3d} of {options.kills}: {trials[-1]}", flush=True)
+    good = sum(not t["error"] and not t["differs"] for t in trials)
+    print(f"{good} of {len(trials)} ended bit-identical")
+    if options.out:
+        command = f"python -m tests.crash --kills {options.kills} --seed {options.seed}"
+        hardware = f"{platform.machine()}, {os.cpu_count()} CPU cores"
+        about = {"command": command, "hardware": hardware, "steps": STEPS, "trials": trials}
+        options.out.write_text(json.dumps(about, indent=1) + "\n")
+    sys.exit(good < len(trials))
+
+
+if __name__ == "__main__":
+    main()

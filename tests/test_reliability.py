@@ -1,0 +1,414 @@
+"Nothing lost, nothing silent: kill -9, full disks, damage, a second process, NaN, garbage, traps."
+
+import ast
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+import zipfile
+from pathlib import Path
+
+import crash
+import keras
+import numpy as np
+import psutil
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from acgan_nb import data, runs, train
+from acgan_nb.runs import find_checkpoint, load_run, read_config, read_history
+from acgan_nb.storage import digest, load_variables, locked
+from acgan_nb.train import Diverged, Stopped, fit
+
+PACKAGE = Path(train.__file__).parent
+FEW = dict(verbose=False, save_every=5, log_every=4)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    "(contents of a run directory that nobody touched, seconds of training)."
+    outdir = tmp_path_factory.mktemp("undisturbed")
+    process, began = crash.start(outdir), time.time()
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    return crash.contents(outdir), time.time() - began
+
+
+@pytest.mark.parametrize("trial", range(5))
+def test_killed_at_a_random_instant(trial, undisturbed, tmp_path):
+    want, seconds = undisturbed
+    crash.kill_at_random(tmp_path, seconds, random.Random(trial))
+    assert crash.finish(tmp_path) == ""
+    assert crash.differences(tmp_path, want) == []
+
+
+@pytest.mark.parametrize("fault", ["half written", "not renamed", "half renamed"])
+def test_killed_inside_a_checkpoint_write(fault, undisturbed, tmp_path):
+    process = crash.start(tmp_path, fault=fault, at=3)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert crash.finish(tmp_path) == ""
+    assert crash.differences(tmp_path, undisturbed[0]) == []
+
+
+def test_full_disk_then_damage_then_room_again(undisturbed, tmp_path):
+    "Not enough room for the next checkpoint; then the last one is damaged; then all is well."
+    assert crash.finish(tmp_path, steps=60) == ""
+    size = (tmp_path / "checkpoint").stat().st_size
+    line = crash.finish(tmp_path, fault="quota", at=size // 2)
+    assert line.startswith(f"OSError: cannot write {tmp_path}") and "too large" in line
+    assert find_checkpoint(tmp_path).step == 60
+    flip(tmp_path / "checkpoint", size // 3)
+    assert crash.finish(tmp_path) == ""
+    assert crash.differences(tmp_path, undisturbed[0]) == []
+
+
+def test_stopped_by_sigterm_goes_on(undisturbed, tmp_path):
+    process = crash.start(tmp_path)
+    while not (tmp_path / "checkpoint").exists():
+        time.sleep(0.1)
+    process.terminate()
+    _, err = process.communicate()
+    line = err.strip().rpartition("\n")[2]
+    assert "stopped by SIGTERM after step" in line and "the same call goes on from there" in line
+    assert f"after step {find_checkpoint(tmp_path).step} of {crash.STEPS}" in line
+    assert crash.finish(tmp_path) == ""
+    assert crash.differences(tmp_path, undisturbed[0]) == []
+
+
+def flip(path, offset):
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1 << offset % 8
+    path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return fit("digits", steps=10, outdir=tmp_path_factory.mktemp("run"), **FEW)
+
+
+@pytest.fixture
+def outdir(run, tmp_path):
+    "A copy of a finished run of ten steps, whose last two checkpoints are of step 5 and 10."
+    subprocess.run(["cp", "-r", f"{run.outdir}/.", tmp_path], check=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_flipped_bit_is_noticed_and_the_one_before_is_used(seed, outdir):
+    path = outdir / "checkpoint"
+    flip(path, random.Random(seed).randrange(path.stat().st_size))
+    with pytest.warns(UserWarning, match="checksum does not fit; using .*previous, step 5"):
+        assert find_checkpoint(outdir).step == 5
+
+
+@pytest.mark.parametrize("lost", ["checkpoint", "history.csv", "generator.weights", "samples.gif"])
+def test_a_deleted_file_comes_back(lost, outdir, run):
+    (outdir / lost).unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit("digits", steps=10, outdir=outdir, **FEW)
+    assert (outdir / lost).exists()
+    assert digest(load_run(outdir).gan.weights) == digest(run.gan.weights)
+    assert load_run(outdir).history["d_loss"] == run.history["d_loss"]
+
+
+def test_same_seed_same_weights_other_seed_other_weights(run):
+    assert digest(fit("digits", steps=10, **FEW).gan.weights) == digest(run.gan.weights)
+    assert digest(fit("digits", steps=10, seed=1, **FEW).gan.weights) != digest(run.gan.weights)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (dict(seed=1, beta_1=0.9), "checkpoint holds a run with beta_1=0.5, seed=0, not beta_1=0.9"),
+        (dict(data=(np.zeros((99, 8, 8)) - 1, [0, 1] * 49 + [1]), batch_size=9), "fingerprint="),
+        (dict(arch="mnist"), "holds a run with arch='digits'"),
+        (dict(clip_norm=1.0), "holds a run with clip_norm=0.0, not clip_norm=1.0"),
+    ],
+)
+def test_another_run_is_refused(change, line, outdir):
+    with pytest.raises(ValueError, match="choose another outdir") as caught:
+        fit(**{"data": "digits", "steps": 20, "outdir": outdir, **FEW, **change})
+    assert line in str(caught.value) and "\n" not in str(caught.value)
+    assert find_checkpoint(outdir).step == 10
+
+
+def test_a_second_process_is_refused(outdir):
+    script = f"from acgan_nb.train import fit; fit('digits', steps=20, outdir={str(outdir)!r})"
+    with locked(outdir):
+        second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    last = second.stderr.strip().rpartition("\n")[2]
+    assert last == f"BlockingIOError: another process is training in '{outdir}'"
+
+
+def test_ctrl_c_in_the_same_process(outdir):
+    def interrupt(batch, logs):
+        signal.raise_signal(signal.SIGINT)
+
+    press = keras.callbacks.LambdaCallback(on_train_batch_end=interrupt)
+    with pytest.raises(Stopped, match="stopped by SIGINT after step 11 of 20, all of it saved"):
+        fit("digits", steps=20, outdir=outdir, callbacks=[press], **FEW)
+    assert find_checkpoint(outdir).step == 11
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_training_in_a_thread_leaves_signals_alone():
+    done = []
+    worker = threading.Thread(target=lambda: done.append(fit("digits", steps=1, **FEW)))
+    worker.start()
+    worker.join()
+    assert done
+
+
+def poison(at, value=np.nan):
+    "A callback that makes one weight of D non-finite before step `at`, once."
+    left = [1]
+
+    def spoil(batch, logs=None):
+        gan = callback.model
+        if int(gan.g_optimizer.iterations) == at - 1 and left:
+            left.pop()
+            weight = gan.discriminator.trainable_variables[0]
+            weight.assign(np.full(weight.shape, value))
+
+    callback = keras.callbacks.LambdaCallback(on_train_batch_begin=spoil)
+    return callback
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_divergence_stops_at_that_step(value, tmp_path):
+    with pytest.raises(Diverged) as caught:
+        fit("digits", steps=20, outdir=tmp_path, callbacks=[poison(8, value)], **FEW)
+    line = str(caught.value)
+    assert line.startswith("step 8: ") and "d_loss is nan" in line
+    assert find_checkpoint(tmp_path).step == 5
+    weights = load_run(tmp_path).gan.get_weights()
+    assert all(np.isfinite(w).all() for w in weights)
+
+
+def test_a_gradient_that_overflows_is_seen(tmp_path):
+    "The losses of this step are still numbers; only the gradient is not."
+    with pytest.raises(Diverged, match="step 3: d_gradient is (inf|nan)"):
+        fit("digits", steps=9, callbacks=[huge_gradient(3)], **FEW)
+
+
+def huge_gradient(at):
+    def spoil(batch, logs=None):
+        gan = callback.model
+        if int(gan.g_optimizer.iterations) == at - 1:
+            gan.game["class_weight"] = 1e38
+            gan.make_train_function(force=True)
+
+    callback = keras.callbacks.LambdaCallback(on_train_batch_begin=spoil)
+    return callback
+
+
+def test_rollback_halves_the_rates_and_is_remembered(tmp_path):
+    options = dict(outdir=tmp_path, on_divergence="rollback", **FEW)
+    with pytest.warns(UserWarning, match="last good state is step 5; going on from there at half"):
+        run = fit("digits", steps=12, callbacks=[poison(8)], **options)
+    assert float(run.gan.g_optimizer.learning_rate) == pytest.approx(1e-4)
+    assert run.config["rollbacks"] == [5] and run.history["step"][-1] == 12
+    assert np.isfinite(run.history["d_loss"]).all()
+    more = fit("digits", steps=14, **options)
+    assert float(more.gan.d_optimizer.learning_rate) == pytest.approx(1e-4)
+    assert more.config["rollbacks"] == [5]
+
+
+def test_rollbacks_end(tmp_path):
+    always = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs=None: poison_now(always.model)
+    )
+    with warnings.catch_warnings(record=True) as caught, pytest.raises(Diverged):
+        warnings.simplefilter("always")
+        options = dict(on_divergence="rollback", callbacks=[always], **FEW)
+        fit("digits", steps=3, outdir=tmp_path, **options)
+    assert sum("going on from there" in str(w.message) for w in caught) == train.ROLLBACKS
+
+
+def poison_now(gan):
+    weight = gan.discriminator.trainable_variables[0]
+    weight.assign(np.full(weight.shape, np.nan))
+
+
+def test_collapse_can_stop_a_run(tmp_path):
+    "At the start every class is the same grey; the second evaluation ends the run."
+    with pytest.warns(UserWarning, match="step 4: collapse of class"):
+        run = fit("digits", steps=50, evaluate_every=2, on_collapse="stop", outdir=tmp_path, **FEW)
+    assert run.history["step"][-1] == 4 and find_checkpoint(tmp_path).step == 4
+
+
+def test_clipping_changes_training_and_bounds_the_step():
+    norms = []
+    fit("digits", steps=3, clip_norm=1e-3, callbacks=[watch(norms)], **FEW)
+    free = []
+    fit("digits", steps=3, callbacks=[watch(free)], **FEW)
+    assert max(norms[1:]) <= 1.001e-3 < min(free[1:])
+
+
+def watch(norms):
+    "The norm of D's first moments, (1 - beta1) times the clipped gradient after one step."
+
+    def look(batch, logs):
+        optimizer = callback.model.d_optimizer
+        first = [np.asarray(m) for m in optimizer._momentums]
+        norms.append(float(np.sqrt(sum((m**2).sum() for m in first))))
+
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=look)
+    return callback
+
+
+# --- files from elsewhere ---
+
+LENIENT = dict(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=9), x, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(**LENIENT)
+@given(st.binary(max_size=400))
+def test_garbage_is_no_run(tmp_path_factory, garbage):
+    outdir = tmp_path_factory.mktemp("garbage")
+    for name in ("config.json", "checkpoint", "history.csv"):
+        (outdir / name).write_bytes(garbage)
+    for reader in (read_config, find_checkpoint, lambda d: read_history(d / "history.csv")):
+        try:
+            reader(outdir)
+        except ValueError as error:
+            assert str(outdir) in str(error) and "\n" not in str(error)
+
+
+@settings(**LENIENT)
+@given(st.data())
+def test_a_configuration_with_anything_in_it(run, tmp_path_factory, draw):
+    "One key of a good configuration gets a random value: accepted as valid, or refused in a line."
+    outdir = tmp_path_factory.mktemp("config")
+    config = json.loads((run.outdir / "config.json").read_text())
+    key = draw.draw(st.sampled_from(sorted(config)) | st.text(max_size=9))
+    config[key] = draw.draw(JSON)
+    (outdir / "config.json").write_text(json.dumps(config))
+    try:
+        found = read_config(outdir)
+    except ValueError as error:
+        assert "config.json is damaged" in str(error) and "\n" not in str(error)
+    else:
+        assert repr(found[key]) == repr(config[key])
+
+
+@settings(**LENIENT)
+@given(st.data())
+def test_a_checkpoint_that_tells_anything(run, tmp_path_factory, draw):
+    "Sealed correctly, so only its content can be wrong: an exception nobody documented is a bug."
+    outdir = tmp_path_factory.mktemp("checkpoint")
+    about = dict(config=run.config, history=run.history, step=10, seconds=1.0)
+    key = draw.draw(st.sampled_from([*about, "monitor", "rollbacks", "other"]))
+    about[key] = draw.draw(JSON)
+    runs.save_checkpoint(outdir, run.gan, **about)
+    try:
+        find_checkpoint(outdir)
+    except ValueError as error:
+        assert "not a checkpoint" in str(error) and "\n" not in str(error)
+
+
+@settings(**LENIENT)
+@given(st.binary(max_size=300), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"]))
+def test_an_image_that_is_none(tmp_path_factory, garbage, start):
+    folder = tmp_path_factory.mktemp("images")
+    (folder / "cat").mkdir()
+    (folder / "cat" / "1.png").write_bytes(start + garbage)
+    with pytest.raises(ValueError, match="cannot read image") as caught:
+        data.load(folder)
+    assert "1.png" in str(caught.value)
+
+
+def test_an_image_that_would_fill_the_memory(tmp_path):
+    (tmp_path / "cat").mkdir()
+    Image.new("1", (30_000, 4_000)).save(tmp_path / "cat" / "1.png")
+    assert (tmp_path / "cat" / "1.png").stat().st_size < 50_000
+    with pytest.raises(ValueError, match="cannot read image .*1.png.* exceeds limit"):
+        data.load(tmp_path)
+
+
+def test_a_link_in_a_run_directory_is_refused(outdir, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for name in ("history.csv", "samples/step_000000.png"):
+        (outdir / name).unlink()
+        (outdir / name).symlink_to(elsewhere / "written")
+        for call in (load_run, lambda d: fit("digits", steps=12, outdir=d, **FEW)):
+            with pytest.raises(ValueError, match="is a symbolic link"):
+                call(outdir)
+        (outdir / name).unlink()
+    assert not list(elsewhere.iterdir())
+
+
+def test_weights_that_would_run_code(run, outdir):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(outdir / "sprung"),)
+
+    np.savez(outdir / "trap.npz", **{"0000": np.array([Trap()], object)})
+    with open(outdir / "trap.npz", "r+b") as file:  # an honest seal on a dishonest file
+        content = file.read()[:-2] + (64).to_bytes(2, "little")
+        file.seek(0)
+        file.write(content + crash.hashlib.sha256(content).hexdigest().encode())
+    for path in ("generator.weights", "checkpoint"):
+        (outdir / "trap.npz").replace(outdir / path) if path == "generator.weights" else None
+    with pytest.raises(ValueError, match="Object arrays cannot be loaded"):
+        load_variables(outdir / "generator.weights", run.generator.weights)
+    assert not (outdir / "sprung").exists()
+
+
+def test_a_keras_file_with_code_is_refused_and_ours_has_none(tmp_path):
+    inputs = keras.Input((1,))
+    trap = keras.Model(inputs, keras.layers.Lambda(lambda x: x, output_shape=(1,))(inputs))
+    trap.save(tmp_path / "trap.keras")
+    with pytest.raises(ValueError, match="[Ll]ambda"):
+        keras.models.load_model(tmp_path / "trap.keras")
+    gan = runs.build_gan(fit("digits", steps=1, **FEW).config)
+    gan.save(tmp_path / "gan.keras")
+    again = keras.models.load_model(tmp_path / "gan.keras")  # safe mode is Keras' default
+    assert digest(again.generator.weights) == digest(gan.generator.weights)
+    with zipfile.ZipFile(tmp_path / "gan.keras") as archive:
+        assert "Lambda" not in archive.read("config.json").decode()
+
+
+def test_no_module_uses_what_runs_code_from_files():
+    risky = {"eval", "exec", "load_model", "unsafe_load", "system", "extractall", "unpack_archive"}
+    for path in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                assert name not in risky, f"{path.name}:{node.lineno} calls {name}"
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = {a.name for a in node.names} | {getattr(node, "module", None)}
+                assert not names & {"pickle", "marshal", "shelve", "dill", "joblib"}, path.name
+
+
+# --- 2,000 steps ---
+
+
+def test_resources_stay_flat():
+    "After warm-up neither memory, file handles nor threads grow."
+    process, seen = psutil.Process(), []
+
+    def look(batch, logs):
+        if int(watcher.model.g_optimizer.iterations) % 250 == 0:
+            counts = process.num_fds(), process.num_threads()
+            seen.append((process.memory_info().rss, *counts))
+
+    watcher = keras.callbacks.LambdaCallback(on_train_batch_end=look)
+    fit("digits", steps=2000, batch_size=20, callbacks=[watcher], verbose=False)
+    memory, files, threads = np.array(seen[2:]).T
+    assert memory[-1] < 1.05 * memory[0], memory / 2**20
+    assert files.max() <= files[0] + 2 and threads.max() <= threads[0] + 2
