@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 STEPS = 120
@@ -115,23 +116,26 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2, help="trials at a time")
     parser.add_argument("--out", type=Path, help="JSON file for the result")
     options = parser.parse_args()
-    rng, trials = random.Random(options.seed), []
-    with tempfile.TemporaryDirectory() as root:
-        began = time.time()
-        first = start(Path(root) / "undisturbed")
-        began = time.time()
-        first.communicate()
-        seconds, undisturbed = time.time() - began, contents(Path(root) / "undisturbed")
+    with tempfile.TemporaryDirectory() as root, ThreadPool(options.jobs) as pool:
+        first = Path(root) / "undisturbed"
+        process, began = start(first), time.time()
+        process.communicate()
+        seconds, undisturbed = time.time() - began, contents(first)
         print(f"undisturbed: {STEPS} steps in {seconds:.1f} s", flush=True)
-        for i in range(options.kills):
+
+        def trial(i):
             outdir = Path(root) / f"trial_{i}"
-            step = kill_at_random(outdir, seconds, rng)
+            step = kill_at_random(outdir, seconds, random.Random(f"{options.seed} {i}"))
             error = finish(outdir)
             wrong = differences(outdir, undisturbed)
-            trials.append({"saved_step": step, "error": error, "differs": wrong})
-            print(f"{i + 1:3d} of {options.kills}: {trials[-1]}", flush=True)
+            found = {"saved_step": step, "error": error, "differs": wrong}
+            print(f"{i + 1:3d} of {options.kills}: {found}", flush=True)
+            return found
+
+        trials = pool.map(trial, range(options.kills), chunksize=1)
     good = sum(not t["error"] and not t["differs"] for t in trials)
     print(f"{good} of {len(trials)} ended bit-identical")
     if options.out:

@@ -122,7 +122,7 @@ FIT = {  # data, keywords, fragment
     "data class without image": (Dataset(*DATA, "abcde"), {}, "class 'e' of 'arrays' has no"),
     "data class unlabelled": ((PIXELS, np.where(LABELS == 1, -1, LABELS)), {}, "class '1' of"),
     "data not square": ((PIXELS[:, :6], LABELS), {}, "images are 6x8"),
-    "data of no arch's size": ((PIXELS[:, :6, :6], LABELS), {}, "images are 6x6; there are architectures"),
+    "data of no arch's size": ((PIXELS[:, :6, :6], LABELS), {}, "6x6; there are architectures"),
     "arch unknown": (DATA, dict(arch="cifar"), "did you mean 'cifar10'?"),
     "arch of another size": (DATA, dict(arch="cifar10"), "images are 8x8, arch cifar10 needs"),
     "size of arrays": (DATA, dict(size=28), "size"),

@@ -6,8 +6,10 @@ import inspect
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,9 @@ from acgan_nb import judges
 from acgan_nb.cli import main
 from acgan_nb.data import load
 from acgan_nb.gan import LOGS
-from acgan_nb.settings import SWITCHES
 from acgan_nb.runs import run_data
+from acgan_nb.settings import SWITCHES
+from acgan_nb.storage import digest
 from acgan_nb.train import fit, load_run
 
 COMMANDS = sorted(main.commands)
@@ -41,6 +44,11 @@ REACHED = {  # keyword of fit: the arguments that set it, and its value then
     "seed": ("--seed 5", 5),
     "outdir": ("--outdir there", Path("there")),
     "resume": ("--no-resume", False),
+    "save_every": ("--save-every 30", 30),
+    "save_minutes": ("--save-minutes 2.5", 2.5),
+    "clip_norm": ("--clip-norm 5", 5.0),
+    "on_divergence": ("--on-divergence rollback", "rollback"),
+    "on_collapse": ("--on-collapse stop", "stop"),
     "evaluate_every": ("--evaluate-every 50", 50),
     "verbose": ("--quiet", False),
     "log_every": ("--log-every 9", 9),
@@ -146,7 +154,7 @@ def png(path):
 def test_run_directory(digits):
     names = {"config.json", "history.csv", "samples", "samples.gif"}
     assert {p.name for p in digits.iterdir()} >= names | {"checkpoint", "generator.weights"}
-    assert not [p.name for p in digits.iterdir() if p.name.startswith(".")]
+    assert {p.name for p in digits.glob(".*")} <= {".lock"}
     config = json.loads((digits / "config.json").read_text())
     expected = {"steps": 5, "arch": "digits", **{name: DEFAULTS[name] for name in SWITCHES}}
     assert expected.items() <= config.items()
@@ -165,8 +173,8 @@ def test_run_directory(digits):
 def test_resumed_run_is_the_whole_run(digits):
     whole = fit("digits", steps=5, log_every=1, verbose=False)
     resumed = load_run(digits)
-    np.testing.assert_allclose(resumed.history["d_loss"], whole.history["d_loss"], rtol=1e-4)
-    assert np.abs(resumed.sample(range(10)).astype(int) - whole.sample(range(10))).max() <= 1
+    assert resumed.history["d_loss"] == whole.history["d_loss"]
+    assert digest(resumed.gan.weights) == digest(whole.gan.weights)
 
 
 def test_sample(digits, tmp_path):
@@ -196,7 +204,8 @@ def test_evaluate_and_compare(digits, tmp_path):
     said = acgan("evaluate", digits, *options)
     report = json.loads((digits / "report.json").read_text())
     fake, real = report["generated"], report["real"]
-    assert (fake["images"], report["settings"]["test_images"], report["run"]["step"]) == (200, 359, 5)
+    assert (fake["images"], report["settings"]["test_images"]) == (200, 359)
+    assert report["run"]["step"] == 5
     assert report["judge"]["accuracy_on_real_test"] > 0.98 and fake["gan_train"] < 0.9
     assert real["gan_test"] > 0.98 and real["frechet_distance"] < fake["frechet_distance"]
     assert fake["gan_test"] == pytest.approx(np.mean(fake["gan_test_by_class"]))
@@ -274,3 +283,16 @@ def test_folder(pets):
 
 def test_folder_has_a_test_split(pets):
     assert len(run_data(pets[0], "test")) == 6
+
+
+def test_interrupted_by_ctrl_c_says_how_to_go_on(tmp_path):
+    command = [Path(sys.executable).with_name("acgan"), "train", "digits", "--steps", "9999"]
+    command += ["--quiet", "--outdir", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "checkpoint").exists():
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=300)
+    line = err.strip().rpartition("\n")[2]
+    assert process.returncode == 130
+    assert line.startswith("acgan: stopped by SIGINT after step") and "all of it saved" in line

@@ -108,6 +108,15 @@ def test_tfds_split_syntax(split, start, end, data_dir):
     assert (part.labels == part.images[:, 0, 0, 0] % 5).all()
 
 
+def test_tfds_file_cut_short_is_one_line(tmp_path):
+    assert len(load("numbered", data_dir=tmp_path)) > 0
+    for path in tmp_path.rglob("*.tfrecord*"):
+        path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(OSError, match="cannot read 'numbered' in") as caught:
+        load("numbered", data_dir=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_tfds_classes_are_renumbered(data_dir):
     data = load("numbered", "test", classes=[3, "1"], data_dir=data_dir)
     assert sorted(zip(data.labels, data.images[:, 0, 0, 0])) == [(0, 53), (0, 58), (1, 51), (1, 56)]

@@ -128,7 +128,7 @@ def test_same_seed_same_weights_other_seed_other_weights(run):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (dict(seed=1, beta_1=0.9), "checkpoint holds a run with beta_1=0.5, seed=0, not beta_1=0.9"),
+        (dict(seed=1, beta_1=0.9), "checkpoint holds a run with beta_1=0.5, seed=0, not beta"),
         (dict(data=(np.zeros((99, 8, 8)) - 1, [0, 1] * 49 + [1]), batch_size=9), "fingerprint="),
         (dict(arch="mnist"), "holds a run with arch='digits'"),
         (dict(clip_norm=1.0), "holds a run with clip_norm=0.0, not clip_norm=1.0"),
@@ -357,16 +357,31 @@ def test_weights_that_would_run_code(run, outdir):
         def __reduce__(self):
             return os.mkdir, (str(outdir / "sprung"),)
 
-    np.savez(outdir / "trap.npz", **{"0000": np.array([Trap()], object)})
-    with open(outdir / "trap.npz", "r+b") as file:  # an honest seal on a dishonest file
-        content = file.read()[:-2] + (64).to_bytes(2, "little")
-        file.seek(0)
-        file.write(content + crash.hashlib.sha256(content).hexdigest().encode())
-    for path in ("generator.weights", "checkpoint"):
-        (outdir / "trap.npz").replace(outdir / path) if path == "generator.weights" else None
+    trap = sealed(outdir / "trap", {"0000": np.array([Trap()], object)})
     with pytest.raises(ValueError, match="Object arrays cannot be loaded"):
-        load_variables(outdir / "generator.weights", run.generator.weights)
+        load_variables(trap, run.generator.weights)
+    for name in ("checkpoint", "checkpoint.previous", "generator.weights", "best.weights"):
+        (outdir / name).write_bytes(trap.read_bytes())
+    with pytest.raises(ValueError, match="Object arrays cannot be loaded"):
+        load_run(outdir)
     assert not (outdir / "sprung").exists()
+
+
+def test_an_archive_that_would_write_elsewhere(run, outdir):
+    values = {f"{i:04d}": v for i, v in enumerate(run.generator.get_weights())}
+    path = sealed(outdir / "some" / "weights", {**values, "../../evil": np.zeros(3)})
+    before = sorted(outdir.rglob("*"))
+    load_variables(path, run.generator.weights)
+    assert sorted(outdir.rglob("*")) == before
+
+
+def sealed(path, arrays):
+    "An honest seal on a dishonest file."
+    path.parent.mkdir(exist_ok=True)
+    np.savez(path.with_suffix(".npz"), **arrays)
+    content = path.with_suffix(".npz").read_bytes()[:-2] + (64).to_bytes(2, "little")
+    path.write_bytes(content + crash.hashlib.sha256(content).hexdigest().encode())
+    return path
 
 
 def test_a_keras_file_with_code_is_refused_and_ours_has_none(tmp_path):
