@@ -146,7 +146,8 @@ class Monitor(keras.callbacks.Callback):
             text = f"step {step}: collapse of class {names}: MS-SSIM {similarity[new].max():.2f}"
             text += f" is above {self.reference.limit:.2f}, the limit of real classes"
             warnings.warn(text, CollapseWarning, stacklevel=2)
-            self.model.stop_training |= self.stop
+            if self.stop:
+                self.model.stop_training = True
         self.state.update(above=above, reported=again)
 
 # %% ../nbs/api/08_monitor.ipynb #8a2cd99a

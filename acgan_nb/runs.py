@@ -170,13 +170,25 @@ def _open_checkpoint(path):
         about = json.loads(arrays.pop("about").tobytes())
         found = Checkpoint(path, [arrays[k] for k in sorted(arrays)], **about)
         found.config = check_config(found.config)
-        known, columns = new_history(True), found.history
-        if not columns.keys() <= known.keys() or len({len(v) for v in columns.values()}) != 1:
-            raise ValueError("its history is no table")
+        _check_notes(found)
         return found
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise ValueError(f"cannot read weights {path}: not a checkpoint ({reason})") from error
+
+# %% ../nbs/api/09_runs.ipynb #9884581b
+def _check_notes(found):
+    "`ValueError` unless what a checkpoint tells besides its settings is of the right kind."
+    columns, monitor = found.history, found.monitor
+    if not columns.keys() <= new_history(True).keys() or len(set(map(len, columns.values()))) != 1:
+        raise ValueError("its history is no table")
+    numbers = [found.seconds, *(value for column in columns.values() for value in column)]
+    wholes = [found.step, *found.rollbacks]
+    if monitor is not None:
+        numbers.append(monitor["best"])
+        wholes += [*monitor["above"], *monitor["reported"]]
+    if not {type(n) for n in numbers} <= {int, float} or {type(n) for n in wholes} != {int}:
+        raise ValueError("its notes are no numbers")
 
 # %% ../nbs/api/09_runs.ipynb #0bbcb980
 def find_checkpoint(outdir) -> Checkpoint | None:
