@@ -139,7 +139,7 @@ def test_groups_of_the_inception_score_are_random():
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
-@pytest.mark.parametrize("case", ["near", "far", "grid", "more fakes"])
+@pytest.mark.parametrize("case", ["near", "far", "grid", "touching", "more fakes"])
 def test_precision_and_recall_are_those_of_prdc(case, k):
     prdc = pytest.importorskip("prdc")
     grid = np.stack(np.meshgrid(*[np.arange(5.0)] * 3), -1).reshape(-1, 3)
@@ -147,6 +147,7 @@ def test_precision_and_recall_are_those_of_prdc(case, k):
         "near": (cloud(200, 8), cloud(150, 8, seed=0, shift=0.3)),
         "far": (cloud(100, 8), cloud(100, 8, shift=100, seed=1)),
         "grid": (grid, grid[::2] + 0.25),  # many equal distances
+        "touching": (grid, grid[grid[:, 0] == 4] + [1, 0, 0]),  # as far away as the balls reach
         "more fakes": (cloud(40, 3), cloud(500, 3, seed=2)),
     }[case]
     theirs = prdc.compute_prdc(real, fake, nearest_k=k)
@@ -160,6 +161,17 @@ def test_precision_and_recall_in_blocks():
     whole = metrics.precision_recall(real, fake)
     with sklearn.config_context(working_memory=1):  # MiB
         assert metrics.precision_recall(real, fake) == whole
+
+
+@given(st.integers(2, 30), st.integers(0, 99), st.integers(0, 99))
+@settings(deadline=None, max_examples=40)
+def test_pairs_are_of_one_class_and_never_twice_the_same(members, share, seed):
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(3), members))
+    possible = members * (members - 1) // 2
+    first, second = metrics.within_class_pairs(labels, max(1, possible * share // 99), seed)
+    for k, (i, j) in enumerate(zip(first, second)):
+        assert (labels[i] == k).all() and (labels[j] == k).all() and (i != j).all()
+        assert len({frozenset(pair) for pair in zip(i.tolist(), j.tolist())}) == len(i)
 
 
 def images(n, size, channels=3, seed=0):
