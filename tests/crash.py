@@ -53,7 +53,7 @@ if fault == "quota":
     resource.setrlimit(resource.RLIMIT_FSIZE, (at, at))
 print("begins", flush=True)
 fit("digits", steps=steps, outdir=outdir, evaluate_every=40, save_every=20, log_every=7,
-    save_minutes=0.01, verbose=False)
+    save_minutes=0.05, verbose=False)
 """
 
 
