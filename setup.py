@@ -9,7 +9,7 @@ here = Path(__file__).parent
 config = ConfigParser(delimiters="=")
 config.read(here / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
-EXTRAS = ("gpu", "jax", "tensorboard", "fidelity", "oracles", "dev")
+EXTRAS = ("gpu", "jax", "tensorboard", "fidelity", "ray", "oracles", "dev")
 
 setup(
     name=cfg["lib_name"],

@@ -22,7 +22,7 @@ from .settings import check_range, nearest
 
 # %% auto #0
 __all__ = ['IMAGE_SUFFIXES', 'KNOWN', 'from_pixels', 'to_pixels', 'as_images', 'as_labels', 'Dataset', 'class_ids', 'resize',
-           'load', 'image_grid', 'batches', 'check_batch_size']
+           'load', 'image_grid', 'batch_indices', 'batches', 'check_batch_size']
 
 # %% ../nbs/api/02_data.ipynb #6373e78b
 def from_pixels(images):
@@ -220,8 +220,12 @@ def _stack(images, size=None):
 
 # %% ../nbs/api/02_data.ipynb #a3ece155
 def _tfds_builder(name, data_dir=None):
-    import tensorflow_datasets as tfds
-
+    try:
+        import tensorflow
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        text = f"{name!r} is read by TensorFlow Datasets: pip install tensorflow tensorflow-datasets"
+        raise ImportError(f"{text}, or pass (images, labels)") from error
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, tfds.core.registered.DatasetNotFoundError):
@@ -239,9 +243,9 @@ def _tfds_builder(name, data_dir=None):
 
 # %% ../nbs/api/02_data.ipynb #051bdb4a
 def _load_tfds(name, split, classes=None, size=None, data_dir=None):
+    builder = _tfds_builder(name, data_dir)
     import tensorflow as tf
 
-    builder = _tfds_builder(name, data_dir)
     _prepare(builder)
     names, splits = builder.info.features["label"].names, sorted(builder.info.splits)
     try:
@@ -343,27 +347,27 @@ def image_grid(images, columns=10, padding=1, background=255):
     return sheet[: sheet.shape[0] - padding, : sheet.shape[1] - padding]
 
 # %% ../nbs/api/02_data.ipynb #36f526ca
-def batches(data: Dataset, batch_size=100, *, seed=0, start_step=0, workers=2):
-    """Endless `tf.data` stream of (images uint8 (B, H, W, C), labels int32 (B,)).
+def batch_indices(count: int, batch_size: int = 100, *, seed: int = 0, start_step: int = 0):
+    """Endless stream of the image numbers (B,) of each step's batch, from `start_step` on.
 
-    Starts at `start_step`. The order is a function of (seed, epoch) alone; what is left of an
-    epoch after its last full batch is dropped."""
-    import tensorflow as tf
+    The order is a function of (seed, epoch) alone; what is left of an epoch after its last full
+    batch is dropped."""
+    steps_per_epoch = check_batch_size(batch_size, count)
+    epoch, done = divmod(start_step, steps_per_epoch)
+    return _epochs(count, batch_size, steps_per_epoch, seed, epoch, done)
 
-    steps_per_epoch = check_batch_size(batch_size, len(data))
-    with tf.device("cpu"):
-        images, labels = tf.constant(data.images), tf.constant(data.labels, tf.int32)
 
-    def order(epoch):
-        key = tf.stack([tf.constant(seed, tf.int64), epoch])
-        shuffled = tf.random.experimental.stateless_shuffle(tf.range(len(data)), key)
-        used = shuffled[: steps_per_epoch * batch_size]
-        return tf.data.Dataset.from_tensor_slices(tf.reshape(used, (-1, batch_size)))
+def _epochs(count, batch_size, steps_per_epoch, seed, epoch, done):
+    while True:
+        order = np.random.default_rng((seed, epoch)).permutation(count).astype("int32")
+        yield from order[: steps_per_epoch * batch_size].reshape(-1, batch_size)[done:]
+        epoch, done = epoch + 1, 0
 
-    first_epoch, skipped = divmod(start_step, steps_per_epoch)
-    stream = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(order).skip(skipped)
-    take = lambda i: (tf.gather(images, i), tf.gather(labels, i))  # noqa: E731
-    return stream.map(take, num_parallel_calls=workers, deterministic=True).prefetch(2)
+
+def batches(data: Dataset, batch_size: int = 100, *, seed: int = 0, start_step: int = 0):
+    "The same as batches: endless (images uint8 (B, H, W, C), labels int32 (B,)), for Keras' `fit`."
+    order = batch_indices(len(data), batch_size, seed=seed, start_step=start_step)
+    return ((data.images[i], data.labels[i].astype("int32")) for i in order)
 
 
 def check_batch_size(batch_size, count):

@@ -5,6 +5,8 @@
 # %% ../nbs/api/05_gan.ipynb #0db024f6
 from __future__ import annotations
 
+from functools import partial
+
 import keras
 import numpy as np
 from fastcore.basics import patch
@@ -17,7 +19,7 @@ from .settings import SWITCHES, check_choice, check_range
 
 # %% auto #0
 __all__ = ['LOGS', 'DRAWS_PER_STEP', 'draw_latents', 'generate', 'interpolate', 'ACGAN', 'source_probability', 'class_accuracy',
-           'adam', 'has_gpu']
+           'adam', 'has_gpu', 'share', 'global_norm']
 
 # %% ../nbs/api/05_gan.ipynb #b08a5c03
 def draw_latents(count: int, latent_dim: int = 100, latent: str = "normal", seed: int = 0):
@@ -32,11 +34,10 @@ def draw_latents(count: int, latent_dim: int = 100, latent: str = "normal", seed
 def generate(generator, z, labels, batch_size: int = 500):
     "uint8 images (N, H, W, C) of latents z (N, latent_dim) and class ids (N,), in inference mode."
     labels = np.asarray(labels, "int32")
-    parts = [
-        to_pixels(generator([z[i : i + batch_size], labels[i : i + batch_size]], training=False))
-        for i in range(0, len(z), batch_size)
-    ]
-    return np.concatenate(parts)
+    compiled = keras.backend.backend() == "jax"  # where it pays more than it costs
+    run = generator.predict_on_batch if compiled else partial(generator, training=False)
+    parts = [slice(i, i + batch_size) for i in range(0, len(z), batch_size)]
+    return np.concatenate([to_pixels(run([z[part], labels[part]])) for part in parts])
 
 # %% ../nbs/api/05_gan.ipynb #b9deaaa1
 def interpolate(start, end, steps: int = 8, spherical: bool = False):
@@ -149,14 +150,14 @@ def compile(
     label_smoothing: float = 0.0,  # one-sided, on real images
     batch_statistics: str = "separate",  # BN in D: real and generated apart, or "joint"
     activation_noise=None,  # a Keras schedule of sigma over the steps; None leaves sigma alone
-    jit_compile: bool | None = None,  # XLA; None: on GPU only
+    jit_compile: bool | None = None,  # XLA; None: on GPU and with JAX
     **kwargs,  # of keras.Model.compile: run_eagerly, steps_per_execution
 ):
     "Configure the game; one-line `ValueError` on an unknown choice."
     check_choice("objective", objective, SWITCHES["objective"][1])
     check_choice("batch_statistics", batch_statistics, SWITCHES["batch_statistics"][1])
     g_optimizer, d_optimizer = g_optimizer or adam(), d_optimizer or adam()
-    xla = has_gpu() if jit_compile is None else jit_compile
+    xla = has_gpu() or keras.backend.backend() == "jax" if jit_compile is None else jit_compile
     super(ACGAN, self).compile(optimizer=g_optimizer, jit_compile=xla, **kwargs)
     g_optimizer.build(self.generator.trainable_variables)
     d_optimizer.build(self.discriminator.trainable_variables)
@@ -238,29 +239,88 @@ def draw(self: ACGAN, count):
     shape, seed = (count, self.latent_dim), self.seed_generator
     labels = keras.random.randint((count,), 0, self.num_classes, seed=seed)
     if self.latent == "normal":
-        return keras.random.normal(shape, seed=seed), labels
-    return keras.random.uniform(shape, -1.0, 1.0, seed=seed), labels
+        z = keras.random.normal(shape, seed=seed)
+    else:
+        z = keras.random.uniform(shape, -1.0, 1.0, seed=seed)
+    return share(z), share(labels)
+
+
+def share(batch):
+    "Divide a batch among the devices, if there are several."
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return batch
+    layout = distribution.get_data_layout(batch.shape)
+    return keras.distribution.distribute_tensor(batch, layout)
 
 # %% ../nbs/api/05_gan.ipynb #9e83bdd0
 @patch
-def tensorflow_step(self: ACGAN, real, real_labels, z, fake_labels):
-    "One update of D, then one of G. Returns what is logged."
+def pullback(self: ACGAN, function, variables=(), inputs=()):
+    """`function(*inputs)`, which returns a tensor and logs, and its vector-Jacobian product.
+
+    Returns (tensor, logs, back); `back(gradient)`: gradients by `variables`, then by `inputs`."""
+    pulls = {"tensorflow": _tensorflow_pullback, "jax": _jax_pullback}
+    return pulls[keras.backend.backend()](self, function, list(variables), list(inputs))
+
+
+def _tensorflow_pullback(gan, function, variables, inputs):
     import tensorflow as tf
 
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        value, logs = function(*inputs)
+    return value, logs, lambda gradient: tape.gradient(value, [*variables, *inputs], gradient)
+
+
+def _jax_pullback(gan, function, variables, inputs):
+    import jax
+
+    chosen = {id(v) for v in variables}
+    players = [*gan.generator.variables, *gan.discriminator.variables]
+    others = [v for v in players if id(v) not in chosen]
+    now = [(v, v.value) for v in others]
+
+    def pure(values, inputs):
+        with keras.StatelessScope([*now, *zip(variables, values)]) as scope:
+            value, logs = function(*inputs)
+        return value, (logs, [scope.get_current_value(v) for v in others])
+
+    start = [v.value for v in variables]
+    value, back, (logs, updates) = jax.vjp(pure, start, inputs, has_aux=True)
+    for variable, update in zip(others, updates):
+        variable.assign(update)
+    return value, logs, lambda gradient: sum(back(gradient), [])
+
+# %% ../nbs/api/05_gan.ipynb #ec9483fd
+@patch
+def play(self: ACGAN, real, real_labels, z, fake_labels):
+    "One update of D, then one of G. Returns what is logged."
     g_weights = self.generator.trainable_variables
     d_weights = self.discriminator.trainable_variables
-    with tf.GradientTape() as g_tape:
-        fake = self.generator([z, fake_labels], training=True)
-        with g_tape.stop_recording():
-            with tf.GradientTape() as d_tape:
-                d_loss, d_logs = self.d_objective(real, real_labels, fake, fake_labels)
-            d_gradients = d_tape.gradient(d_loss, d_weights)
-            self.d_optimizer.apply(d_gradients, d_weights)
-        g_loss, g_logs = self.g_objective(fake, fake_labels)
-    g_gradients = g_tape.gradient(g_loss, g_weights)
+
+    def make():
+        return self.generator([z, fake_labels], training=True), {}
+
+    def judge():
+        return self.d_objective(real, real_labels, fake, fake_labels)
+
+    fake, _, to_g = self.pullback(make, g_weights)
+    d_loss, d_logs, to_d = self.pullback(judge, d_weights)
+    d_gradients = to_d(ops.ones_like(d_loss))
+    self.d_optimizer.apply(d_gradients, d_weights)
+    g_loss, g_logs, to_fake = self.pullback(
+        lambda fake: self.g_objective(fake, fake_labels), inputs=[fake]
+    )
+    g_gradients = to_g(*to_fake(ops.ones_like(g_loss)))
     self.g_optimizer.apply(g_gradients, g_weights)
-    norms = dict(d_gradient=d_gradients, g_gradient=g_gradients)
-    return {**d_logs, **g_logs, **{name: tf.linalg.global_norm(g) for name, g in norms.items()}}
+    norms = dict(d_gradient=global_norm(d_gradients), g_gradient=global_norm(g_gradients))
+    return {**d_logs, **g_logs, **norms}
+
+
+def global_norm(gradients):
+    "Euclidean norm over all of them; a variable without influence has None."
+    dense = [ops.convert_to_tensor(g, "float32") for g in gradients if g is not None]
+    return ops.sqrt(sum(ops.sum(ops.square(g)) for g in dense))
 
 # %% ../nbs/api/05_gan.ipynb #500b3943
 @patch
@@ -273,9 +333,9 @@ def update_ema(self: ACGAN):
 
 # %% ../nbs/api/05_gan.ipynb #e843f71c
 @patch
-def train_step(self: ACGAN, batch):
+def step(self: ACGAN, batch):
     "One step on a batch of (images, labels): D, G, average. Returns the running means of the logs."
-    images, real_labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    images, real_labels = map(share, keras.utils.unpack_x_y_sample_weight(batch)[:2])
     uint8 = keras.backend.standardize_dtype(images.dtype) == "uint8"
     real = from_pixels(images) if uint8 else images
     step = self.g_optimizer.iterations
@@ -283,7 +343,7 @@ def train_step(self: ACGAN, batch):
     if self.game["activation_noise"] is not None:
         self.set_activation_noise(self.game["activation_noise"](step))
     z, fake_labels = self.draw(ops.shape(real)[0])
-    logs = self.tensorflow_step(real, real_labels, z, fake_labels)
+    logs = self.play(real, real_labels, z, fake_labels)
     self.update_ema()
     for name in LOGS:
         self.logged[name].update_state(logs[name])
@@ -296,3 +356,30 @@ def set_activation_noise(self: ACGAN, stddev):
     for layer in self.discriminator.layers:
         if isinstance(layer, ActivationNoise):
             layer.stddev.assign(stddev)
+
+# %% ../nbs/api/05_gan.ipynb #49f03a36
+@patch
+def train_step(self: ACGAN, *state_and_batch):
+    "What Keras calls: with the batch on TensorFlow, with (state, batch) on JAX."
+    *state, batch = state_and_batch
+    if not state:
+        return self.step(batch)
+    groups = self.state_groups()
+    pairs = [pair for group, values in zip(groups, *state) for pair in zip(group, values)]
+    with keras.StatelessScope(pairs) as scope:
+        logs = self.step(batch)
+    return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
+
+
+@patch
+def state_groups(self: ACGAN):
+    "The variables of a step in the order in which Keras' JAX trainer hands over their values."
+    plain, g = self.non_trainable_variables, self.g_optimizer.variables
+    return self.trainable_variables, plain, g, self.metrics_variables
+
+
+@patch(as_prop=True)
+def non_trainable_variables(self: ACGAN):
+    own = super(ACGAN, self).non_trainable_variables
+    pure = keras.backend.backend() == "jax" and hasattr(self, "d_optimizer")
+    return [*own, *self.d_optimizer.variables] if pure else own

@@ -242,14 +242,32 @@ def load_judge(name: str, folder=None) -> Judge:
     if not path.exists():
         known = ", ".join([*sorted(p.stem for p in folder.glob("*.json")), "inception"])
         raise ValueError(f"no judge {name!r} in {str(folder)!r}; there is {known}")
-    about = json.loads(path.read_text(encoding="utf-8"))
-    size, widths = about["recipe"]["size"], about["recipe"]["widths"]
-    network = judge_network(size, about["channels"], len(about["class_names"]), widths)
+    about = _read_record(path)
+    recipe, names = about["recipe"], about["class_names"]
+    network = judge_network(recipe["size"], about["channels"], len(names), recipe["widths"])
     load_variables(folder / f"{name}.weights", network.weights)
-    judge = Judge(name, network, about["recipe"]["mirror"], about)
+    judge = Judge(name, network, recipe["mirror"], about)
     if judge.hash != about["hash"]:
         raise ValueError(f"judge {name!r} has hash {judge.hash}, its record says {about['hash']}")
     return judge
+
+
+def _read_record(path) -> dict:
+    "A judge's JSON file; `ValueError` if a network of that description cannot be one of ours."
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        recipe, names = about["recipe"], about["class_names"]
+        check_range("size", recipe["size"], 4, 1024, whole=True)
+        for width in recipe["widths"]:
+            check_range("widths", width, 1, 4096, whole=True)
+        if not 2 ** len(recipe["widths"]) <= recipe["size"]:
+            raise ValueError(f"{len(recipe['widths'])} widths halve {recipe['size']} pixels away")
+        if about["channels"] not in (1, 3) or len(names) != len({str(n) for n in names}):
+            raise ValueError("its channels or class names are not as they should be")
+        return {"hash": None, "mirror": False, **about}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ValueError(f"{path} is damaged: {reason:.150}") from error
 
 # %% ../nbs/api/07_judges.ipynb #5b887818
 def judge_for(data: Dataset, folder=None, seed: int = 0) -> Judge:

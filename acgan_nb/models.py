@@ -189,8 +189,7 @@ def _activate(x, activation, dtype):
 # %% ../nbs/api/03_models.ipynb #69aa3f7c
 def _condition(z, labels, num_classes, latent_dim, label_input, seeds):
     if label_input == "one_hot":
-        one_hot = layers.CategoryEncoding(num_classes, output_mode="one_hot", dtype="float32")
-        return layers.Concatenate()([z, one_hot(labels[:, None])])
+        return layers.Concatenate()([z, keras.ops.one_hot(labels, num_classes)])
     normal = keras.initializers.RandomNormal(stddev=1.0, seed=seeds())
     return layers.Multiply()([z, layers.Embedding(num_classes, latent_dim, normal)(labels)])
 

@@ -151,7 +151,6 @@ class Checkpoint:
     step: int
     seconds: float  # of training
     monitor: dict | None = None  # its state
-    rollbacks: list = field(default_factory=list)  # steps at which training went back
 
     def restore(self, gan):
         set_variables(self.path, state_of(gan), self.arrays)
@@ -183,7 +182,7 @@ def _check_notes(found):
     if not columns.keys() <= new_history(True).keys() or len(set(map(len, columns.values()))) != 1:
         raise ValueError("its history is no table")
     numbers = [found.seconds, *(value for column in columns.values() for value in column)]
-    wholes = [found.step, *found.rollbacks]
+    wholes = [found.step]
     if monitor is not None:
         numbers.append(monitor["best"])
         wholes += [*monitor["above"], *monitor["reported"]]

@@ -9,7 +9,7 @@ import difflib
 from numbers import Integral, Real
 
 # %% auto #0
-__all__ = ['SWITCHES', 'SETTINGS', 'DATA_KEYS', 'NOTES', 'nearest', 'check_choice', 'check_range', 'complete_switches',
+__all__ = ['SWITCHES', 'COUNTS', 'SETTINGS', 'DATA_KEYS', 'NOTES', 'nearest', 'check_choice', 'check_range', 'complete_switches',
            'check_settings', 'check_config']
 
 # %% ../nbs/api/00_settings.ipynb #60ec5d0c
@@ -70,14 +70,16 @@ def complete_switches(switches: dict) -> dict:
     return values
 
 
+COUNTS = ("epochs", "steps", "evaluate_every", "save_every", "steps_per_execution")
+
+
 def check_settings(s: dict):
     "The ranges of the numbers that `fit` takes; counts of epochs and steps may be None."
-    for name in ("epochs", "steps", "evaluate_every", "save_every"):
+    for name in COUNTS:
         if s[name] is not None:
             check_range(name, s[name], 1, whole=True)
     check_range("save_minutes", s["save_minutes"], 0, above=True)
-    for name in ("log_every", "workers"):
-        check_range(name, s[name], 1, whole=True)
+    check_range("log_every", s["log_every"], 1, whole=True)
     check_range("latent_dim", s["latent_dim"], 1, 2**16, whole=True)
     for name in ("learning_rate", "d_learning_rate"):
         check_range(name, s[name], 0, above=True)
@@ -110,10 +112,14 @@ def check_config(config) -> dict:
             raise ValueError(f"{key} must be {kind.__name__}, got {config[key]!r:.60}")
     _check_shape(config["image_shape"])
     _check_names(config["class_names"])
-    absent = dict.fromkeys(("epochs", "evaluate_every", "save_every"))
-    check_settings({**config, **absent, "workers": 1, "save_minutes": 1})
+    absent = {name: None for name in COUNTS if name != "steps"}
+    check_settings({**config, **absent, "save_minutes": 1})
     for key in ("images", "batch_size"):
         check_range(key, config[key], 1, whole=True)
+    if not isinstance(rollbacks := config.get("rollbacks", []), list):
+        raise ValueError(f"rollbacks must be a list of steps, got {rollbacks!r:.60}")
+    for step in rollbacks:
+        check_range("rollbacks", step, 0, whole=True)
     return config | complete_switches({k: config[k] for k in SWITCHES if k in config})
 
 # %% ../nbs/api/00_settings.ipynb #8751c29e

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 # %% auto #0
-__all__ = ['SEAL', 'replacing', 'save_variables', 'load_variables', 'set_variables', 'read_archive', 'digest', 'locked']
+__all__ = ['SEAL', 'replacing', 'save_variables', 'seal', 'load_variables', 'set_variables', 'read_archive', 'digest', 'locked']
 
 # %% ../nbs/api/01_storage.ipynb #d218e5e3
 @contextmanager
@@ -62,9 +62,14 @@ def save_variables(path, variables, dtype=None, keep=None, **more):
         values = {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in values.items()}
     with replacing(path, keep) as file:
         np.savez(file, **values, **more)
-        file.seek(-2, os.SEEK_END)  # the length of the comment, which is zero so far
-        file.write(SEAL.to_bytes(2, "little"))
-        file.write(_sha256(file).encode())
+        seal(file)
+
+
+def seal(file):
+    "Put the digest of an open zip archive at its end, as the archive's comment."
+    file.seek(-2, os.SEEK_END)  # the length of the comment, which is zero so far
+    file.write(SEAL.to_bytes(2, "little"))
+    file.write(_sha256(file).encode())
 
 
 def load_variables(path, variables) -> dict:

@@ -1,6 +1,7 @@
 """Kill real training processes, resume them, and compare with a run that nobody disturbed.
 
     python -m tests.crash --kills 50 --out results/reliability.json
+    KERAS_BACKEND=jax python -m tests.crash --kills 5
 
 Every trial is a process of its own that trains the digits network with evaluations, grids and
 checkpoints. A trial passes if, after it was resumed, every file of its run directory is byte for
@@ -12,7 +13,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
@@ -25,9 +25,9 @@ STEPS = 120
 CHILD = """
 import os, signal, sys
 import numpy as np
-import tensorflow as tf
-tf.config.experimental.enable_op_determinism()
-from acgan_nb import storage
+if os.environ.get("KERAS_BACKEND") != "jax":
+    import tensorflow as tf
+    tf.config.experimental.enable_op_determinism()
 from acgan_nb.train import fit
 outdir, steps, fault, at = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
@@ -140,8 +140,8 @@ def main():
     print(f"{good} of {len(trials)} ended bit-identical")
     if options.out:
         command = f"python -m tests.crash --kills {options.kills} --seed {options.seed}"
-        hardware = f"{platform.machine()}, {os.cpu_count()} CPU cores"
-        about = {"command": command, "hardware": hardware, "steps": STEPS, "trials": trials}
+        command += f" --jobs {options.jobs}"
+        about = {"command": command, "config": undisturbed["its config"], "trials": trials}
         options.out.write_text(json.dumps(about, indent=1) + "\n")
     sys.exit(good < len(trials))
 
