@@ -1,0 +1,343 @@
+"Sweeps and splits on local Ray: workers and drivers are killed, and the same call finishes."
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import psutil
+import pytest
+from click.testing import CliRunner
+
+from acgan_nb.cli import main
+from acgan_nb.data import load
+from acgan_nb.runs import find_checkpoint, load_run, read_history
+from acgan_nb.storage import digest, locked
+from acgan_nb.sweeps import (
+    PRESETS,
+    grid,
+    load_ensemble,
+    ray_session,
+    splits,
+    summary,
+    sweep,
+    wait_for_lock,
+)
+
+FEW = dict(steps=60, save_every=10, log_every=10)
+TRIALS = {"one": {}, "twin": {}, "noisy": dict(activation_noise=0.3), "other": dict(seed=1)}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    "The address of a local Ray whose token, made up here, other drivers find in the environment."
+    if find_spec("ray") is None:
+        pytest.skip("no ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", uuid.uuid4().hex)
+        with ray_session() as ray:
+            yield ray.get_runtime_context().gcs_address
+
+
+def wait_for(run, step, seconds=600):
+    end = time.monotonic() + seconds
+    while not (run / "samples" / f"step_{step:06d}.png").exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def workers(run):
+    "The Ray workers that hold the lock of a run directory."
+    for process in psutil.process_iter():
+        try:
+            if any(file.path == str(run / ".lock") for file in process.open_files()):
+                yield process
+        except psutil.Error:
+            pass
+
+
+def kill_at(run, step):
+    "A thread that kills the worker of a run after this step, once."
+
+    def kill():
+        wait_for(run, step)
+        for worker in workers(run):
+            if worker.pid != os.getpid():
+                worker.kill()
+                killed.append(worker.pid)
+
+    killed, thread = [], threading.Thread(target=kill, daemon=True)
+    thread.start()
+    return killed
+
+
+@pytest.fixture(scope="module")
+def swept(cluster, tmp_path_factory):
+    "(directory, rows of a sweep in which two trials fail, rows of the same call once more)."
+    outdir = tmp_path_factory.mktemp("sweep")
+    options = dict(jobs=2, verbose=False, **FEW)
+    (outdir / "other").mkdir()
+    (outdir / "other" / "checkpoint").write_bytes(b"no checkpoint")
+    killed = kill_at(outdir / "twin", 20)
+    first = sweep("digits", TRIALS, outdir, retries=0, **options)
+    assert len(killed) == 1
+    (outdir / "other" / "checkpoint").unlink()
+    killed = kill_at(outdir / "twin", 40)
+    second = sweep("digits", TRIALS, outdir, retries=2, **options)
+    assert len(killed) == 1
+    return outdir, first, second
+
+
+def test_a_failed_trial_does_not_stop_the_others(swept):
+    _, rows, _ = swept
+    errors = {row["trial"]: row["error"] for row in rows}
+    assert errors["one"] == errors["noisy"] == ""
+    assert errors["twin"].startswith("WorkerCrashedError: The worker died")
+    assert errors["other"].startswith("ValueError: cannot read weights")
+    steps = {row["trial"]: row.get("step", 0) for row in rows}
+    assert steps["one"] == steps["noisy"] == 60 and 10 <= steps["twin"] < 60 and not steps["other"]
+    said = summary(rows).splitlines()
+    assert [line.split()[:3] for line in said[1:3]] == [["one", "finished", "60"],
+                                                        ["twin", "failed", f"{steps['twin']:.0f}"]]
+    assert said[-2:] == [f"{name}: {errors[name]}" for name in ("twin", "other")]
+
+
+def test_the_same_call_finishes(swept):
+    outdir, _, rows = swept
+    assert [(row["trial"], row["error"], row["step"]) for row in rows] == [
+        (name, "", 60) for name in TRIALS
+    ]
+    runs = {name: load_run(outdir / name) for name in TRIALS}
+    weights = {name: digest(run.gan.weights) for name, run in runs.items()}
+    assert weights["twin"] == weights["one"] and len(set(weights.values())) == 3
+    assert runs["twin"].history["d_loss"] == runs["one"].history["d_loss"]
+    assert runs["noisy"].config["activation_noise"] == 0.3 and runs["other"].config["seed"] == 1
+
+
+@pytest.fixture(scope="module")
+def divided(cluster, tmp_path_factory):
+    "Four splits whose driver was killed, and the same command again: (directory, its result)."
+    outdir = tmp_path_factory.mktemp("splits") / "new"
+    command = ["splits", "digits", "--group-size", "3", "--outdir", str(outdir), "--jobs", "2"]
+    command += ["--steps", "60", "--save-every", "10", "--quiet"]
+    driver = subprocess.Popen(
+        [sys.executable, "-c", "from acgan_nb.cli import main; main()", *command, "--jobs", "1"],
+        env={**os.environ, "RAY_ADDRESS": cluster},
+    )
+    wait_for(outdir / "split_00", 10)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    assert not (outdir / "split_03").exists()
+    return outdir, CliRunner().invoke(main, command, catch_exceptions=False)
+
+
+def test_splits_after_the_death_of_their_driver(divided):
+    outdir, result = divided
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("finished  60") == 4
+    groups = [load_run(outdir / f"split_0{i}").config["class_names"] for i in range(4)]
+    assert groups == [["0", "1", "2"], ["3", "4", "5"], ["6", "7", "8"], ["9"]]
+    run = load_run(outdir / "split_01")
+    assert run.config["fingerprint"] == load("digits", classes=[3, 4, 5]).fingerprint
+
+
+def test_ensemble(divided):
+    ensemble = load_ensemble(divided[0])
+    assert ensemble.class_names == tuple("0123456789")
+    labels = [*range(10), 4, 3]
+    images = ensemble.sample(labels, seed=5)
+    assert images.shape == (12, 8, 8, 1) and images.dtype == np.uint8
+    for i in range(4):
+        run = load_run(divided[0] / f"split_0{i}")
+        own = np.array([k // 3 == i for k in labels])
+        there = np.where(own, np.array(labels) % 3, 0)
+        expected = run.sample(there, seed=5).astype(int)
+        assert np.abs(images.astype(int) - expected)[own].max() <= 1
+        assert np.abs(images.astype(int) - expected)[~own].max() > 1
+    for call, line in [
+        (lambda: ensemble.sample(10), "label 10 is out of range: class ids are 0..9"),
+        (lambda: ensemble.sample("3"), "labels must be one class id or a sequence of them"),
+        (lambda: ensemble.sample([1, 2], 3), "count=3 goes with one class id"),
+    ]:
+        with pytest.raises(ValueError, match=line):
+            call()
+
+
+def test_reports_arrays_and_relative_folders(cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    measured = dict(samples=100, pairs=5, gan_train_seeds=0)
+    options = dict(steps=2, evaluate=measured, verbose=False)
+    rows = sweep(load("digits"), grid(seed=[7]), "here/it", **options)
+    assert rows[0]["error"] == "" and (tmp_path / "here/it/seed=7/report.html").exists()
+    said = summary(rows).splitlines()
+    assert said[1].split()[:3] == ["seed=7", "finished", "2"]
+    assert "GAN-test" in said[3] and said[5].startswith("seed=7 ") and "real digits" in said[6]
+
+
+@pytest.fixture
+def ctrl_c_works():
+    "A job in the background is born ignoring it."
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_saves(cluster, tmp_path, ctrl_c_works):
+    def press():
+        while len(read_history(tmp_path / "run" / "history.csv")["step"]) < 2:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+    options = dict(steps=9999, save_every=9999, log_every=5, verbose=False)
+    with pytest.raises(KeyboardInterrupt):
+        sweep("digits", {"run": {}}, tmp_path, **options)
+    assert 10 <= find_checkpoint(tmp_path / "run").step < 9999
+
+
+def test_a_worker_of_a_dead_driver_is_waited_for(tmp_path):
+    held = threading.Event()
+
+    def hold():
+        with locked(tmp_path):
+            held.set()
+            time.sleep(1.5)
+
+    threading.Thread(target=hold).start()
+    held.wait()
+    began = time.monotonic()
+    wait_for_lock(tmp_path)
+    with locked(tmp_path):
+        assert 1 < time.monotonic() - began < 5
+
+
+def test_a_second_driver_is_refused(tmp_path):
+    with locked(tmp_path), pytest.raises(BlockingIOError, match="another process is training in"):
+        sweep("digits", grid(seed=[0]), tmp_path)
+
+
+MISTAKES = [
+    (dict(trials=[]), "there is no trial"),
+    (dict(trials=[{}, {}]), "trial '' is there twice"),
+    (dict(trials=grid(seed=[0, -1])), "trial 'seed=-1': seed must be a whole number"),
+    (dict(trials=grid(batch_sise=[9])), "trial 'batch_sise=9': fit has no option 'batch_sise'"),
+    (dict(trials=grid(ema=[2.0])), "trial 'ema=2.0': ema must be a number at least 0 and below 1"),
+    (dict(trials=grid(objective=["hinge"])), "trial 'objective=hinge': objective must be one of"),
+    (dict(trials=grid(classes=[["ten"]])), "trial 'classes=ten': no class 'ten'"),
+    (dict(trials=grid(outdir=["x"])), "trial 'outdir=x': outdir is no setting of a trial"),
+    (dict(batch_size=9999), "trial 'seed=0': batch_size must be in 1..1438"),
+    (dict(data="digits_of_pi"), "no dataset 'digits_of_pi'"),
+    (dict(data=(np.zeros((4, 8, 8)), [0, 1] * 2), evaluate=True, batch_size=2), "no test split"),
+    (dict(evaluate=dict(sampels=3)), "evaluate has no option 'sampels'; did you mean 'samples'"),
+    (dict(gpus=-1), "gpus must be a number at least 0"),
+    (dict(cpus=0), "cpus must be a number above 0"),
+    (dict(gpus=1.5), "gpus must be a whole number or below 1"),
+    (dict(jobs=0), "jobs must be a whole number at least 1"),
+]
+
+
+@pytest.mark.parametrize(("change", "line"), MISTAKES, ids=[line for _, line in MISTAKES])
+def test_a_mistake_is_one_line_before_anything_starts(change, line, tmp_path):
+    arguments = {"data": "digits", "trials": grid(seed=[0]), "outdir": tmp_path / "new", **change}
+    with pytest.raises(ValueError) as caught:
+        sweep(**arguments)
+    assert line in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("groups", "line"),
+    [
+        (11, "groups of 11 are larger than all 10 classes"),
+        (0, "group size must be a whole number at least 1"),
+        ([["0", "ten"]], "no class 'ten'"),
+        ([range(9)], "class '9' is in 0 groups, not in one"),
+        ([range(9), [8, 9]], "class '8' is in 2 groups, not in one"),
+    ],
+)
+def test_wrong_groups(groups, line, tmp_path):
+    with pytest.raises(ValueError, match=line):
+        splits("digits", tmp_path / "new", groups)
+    assert not (tmp_path / "new").exists()
+
+
+def test_another_plan_is_refused(swept, divided):
+    outdir = swept[0]
+    for change, line in [
+        (dict(trials=TRIALS | {"new": {}}), "only here is 'new'"),
+        (dict(batch_size=50), "'one' has batch_size=100, not batch_size=50"),
+        (dict(data=load("digits").subset([0, 1])), "holds a sweep on other data, 'digits'"),
+    ]:
+        arguments = {"data": "digits", "trials": TRIALS, "outdir": outdir, **FEW, **change}
+        with pytest.raises(ValueError, match=f"{line}.*; choose another outdir"):
+            sweep(**arguments)
+    with pytest.raises(ValueError, match="holds a sweep of settings, not splits"):
+        load_ensemble(outdir)
+    with pytest.raises(FileNotFoundError, match="it has no sweep.json"):
+        load_ensemble(outdir / "one")
+
+
+def test_more_than_there_is(cluster, tmp_path):
+    with pytest.raises(ValueError, match="no node has 1 CPUs and 64 GPUs for a trial: the largest"):
+        sweep("digits", grid(seed=[0]), tmp_path, gpus=64)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ("--grid seed", "'seed' is not one option and its values"),
+        ("--grid seed=0 -g seed=1", "'seed=1' is not one option"),
+        ("--preset paper28", "preset must be one of 'paper27', got 'paper28'"),
+        ("", "the grid is empty"),
+        ("--grid objective=hinge", "objective must be one of"),
+    ],
+)
+def test_mistakes_at_the_shell(options, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["sweep", "digits", *options.split()])
+    assert result.exit_code == 2 and line in result.stderr.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_shell_hands_on(monkeypatch):
+    caught = {}
+
+    def caught_sweep(data, trials, outdir, **options):
+        caught.update(trials=trials, outdir=outdir, **options)
+        return [dict(trial="x", outdir=Path("x"), error="KeyError: y")]
+
+    monkeypatch.setattr("acgan_nb.sweeps.sweep", caught_sweep)
+    words = "--preset paper27 -g seed=0,1 -g lr=1e-4 -g latent=uniform --gpus 0.25 --steps 9"
+    result = CliRunner().invoke(main, ["sweep", "cifar10", *words.split()])
+    assert result.exit_code == 1 and "x: KeyError: y" in result.stdout
+    assert len(caught["trials"]) == 9 * 2 and caught["gpus"] == 0.25 and caught["steps"] == 9
+    last = dict(learning_rate=1e-4, d_learning_rate=3e-4, activation_noise=0.2)
+    assert caught["trials"][-1] == {**last, "seed": 1, "latent": "uniform"}
+    assert len(grid(**PRESETS["paper27"])) == 27
+
+
+def test_without_ray(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ValueError, match=r'sweeps need `pip install "acgan_nb\[ray\]"`'):
+        sweep("digits", grid(seed=[0]), tmp_path)
+
+
+def test_a_ray_that_is_not_there(monkeypatch, tmp_path):
+    def init(address, **options):
+        raise ConnectionError(f"no cluster at {address}\nand much more")
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=init)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setenv("RAY_ADDRESS", "there:6379")
+    with pytest.raises(ConnectionError) as caught:
+        sweep("digits", grid(seed=[0]), tmp_path)
+    assert str(caught.value) == "cannot reach Ray at 'there:6379': no cluster at there:6379"
