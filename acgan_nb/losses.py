@@ -10,7 +10,7 @@ from keras import ops
 from .settings import SWITCHES, check_choice
 
 # %% auto #0
-__all__ = ['source_loss', 'class_loss', 'discriminator_loss', 'generator_loss']
+__all__ = ['source_loss', 'class_loss', 'weighted_sum', 'discriminator_loss', 'generator_loss']
 
 # %% ../nbs/api/04_losses.ipynb #7586379e
 def source_loss(source_logits, real: bool, label_smoothing: float = 0.0):
@@ -34,6 +34,11 @@ def class_loss(class_logits, labels):
     labelled = ops.sum(picked)
     return -ops.sum(picked * log_p) / ops.maximum(labelled, 1.0)
 
+# %% ../nbs/api/04_losses.ipynb #98821545
+def weighted_sum(terms, weights):
+    "The sum of weight * term, always added in the order given."
+    return ops.sum(ops.stack([weight * term for weight, term in zip(weights, terms)]))
+
 # %% ../nbs/api/04_losses.ipynb #c4bba156
 def discriminator_loss(
     real_outputs,  # (source_logits (B,), class_logits (B, K)) of real images
@@ -52,8 +57,8 @@ def discriminator_loss(
         "class_real": class_loss(real_outputs[1], real_labels),
         "class_fake": class_loss(fake_outputs[1], fake_labels),
     }
-    classes = terms["class_real"] + class_loss_on_fake * terms["class_fake"]
-    return terms["source_real"] + terms["source_fake"] + class_weight * classes, terms
+    weights = 1.0, 1.0, class_weight, class_weight * class_loss_on_fake
+    return weighted_sum(terms.values(), weights), terms
 
 # %% ../nbs/api/04_losses.ipynb #c1686bdf
 def generator_loss(
