@@ -49,7 +49,8 @@ def switch_options(command):
         flag = "--" + name.replace("_", "-")
         if isinstance(default, bool):
             flag += "/--no-" + flag[2:]
-        kind = click.Choice(choices) if choices else type(default)
+        plain = float if default is None else type(default)
+        kind = click.Choice(choices) if choices else plain
         option = click.option(flag, default=default, type=kind, help=help, show_default=True)
         command = option(command)
     return command

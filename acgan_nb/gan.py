@@ -145,7 +145,8 @@ def compile(
     d_optimizer=None,  # default `adam()`
     *,
     objective: str = "non_saturating",  # or "minimax"
-    class_weight: float = 1.0,  # weight of L_C in both objectives
+    class_weight: float = 1.0,  # weight of L_C
+    g_class_weight: float | None = None,  # the same in G's objective, if it differs
     class_loss_on_fake: bool = True,  # D's L_C on generated images too, as in the paper
     label_smoothing: float = 0.0,  # one-sided, on real images
     batch_statistics: str = "separate",  # BN in D: real and generated apart, or "joint"
@@ -165,6 +166,7 @@ def compile(
     self.game = dict(
         objective=objective,
         class_weight=class_weight,
+        g_class_weight=class_weight if g_class_weight is None else g_class_weight,
         class_loss_on_fake=class_loss_on_fake,
         label_smoothing=label_smoothing,
         batch_statistics=batch_statistics,
@@ -215,7 +217,8 @@ def d_objective(self: ACGAN, real, real_labels, fake, fake_labels):
 def g_objective(self: ACGAN, fake, fake_labels):
     "-(L_C - L_S) as far as it depends on G, and what is logged about it."
     outputs = self.discriminator(fake, training=True)
-    options = {k: self.game[k] for k in ("objective", "class_weight")}
+    game = self.game
+    options = dict(objective=game["objective"], class_weight=game["g_class_weight"])
     loss, _ = generator_loss(outputs, fake_labels, **options)
     return loss, {"g_loss": loss, "d_gz_after": source_probability(outputs[0])}
 

@@ -67,8 +67,9 @@ def build_gan(config) -> ACGAN:
     g = build_generator(arch, k, config["latent_dim"], **readings, **common)
     d = build_discriminator(arch, k, activation_noise=sigma, **common)
     gan = ACGAN(g, d, ema=config["ema"], latent=config["latent"], seed=config["seed"])
-    game = {n: config[n] for n in ("objective", "class_weight", "class_loss_on_fake")}
-    game |= {n: config[n] for n in ("label_smoothing", "batch_statistics")}
+    names = ("objective", "class_weight", "g_class_weight", "class_loss_on_fake")
+    names += ("label_smoothing", "batch_statistics")
+    game = {name: config[name] for name in names}
     if config["noise_schedule"] != "constant":
         game["activation_noise"] = noise_schedule(config["noise_schedule"], sigma, config["steps"])
     rates = (config[name] for name in ("learning_rate", "d_learning_rate"))

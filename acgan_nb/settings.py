@@ -19,6 +19,7 @@ SWITCHES = {  # name: (default, allowed values or None, what it does)
     "latent": ("normal", ("normal", "uniform"), "Distribution of z: N(0, I) or U(-1, 1)"),
     "objective": ("non_saturating", ("non_saturating", "minimax"), "G's source term"),
     "class_weight": (1.0, None, "Weight of the class terms L_C"),
+    "g_class_weight": (None, None, "The same in G's objective, if it differs"),
     "class_loss_on_fake": (True, None, "Train D's classifier on generated images too"),
     "label_smoothing": (0.0, None, "One-sided smoothing of the source label of real images"),
     "batch_statistics": ("separate", ("separate", "joint"), "D's batch norm over real and generated"),
@@ -64,7 +65,10 @@ def complete_switches(switches: dict) -> dict:
     for name, (default, choices, _) in SWITCHES.items():
         if choices or isinstance(default, bool):
             check_choice(name, values[name], choices or (True, False))
-    check_range("class_weight", values["class_weight"], 0)
+    if values["g_class_weight"] is None:
+        values["g_class_weight"] = values["class_weight"]
+    for name in ("class_weight", "g_class_weight"):
+        check_range(name, values[name], 0)
     check_range("label_smoothing", values["label_smoothing"], 0, 1)
     check_range("clip_norm", values["clip_norm"], 0)
     return values

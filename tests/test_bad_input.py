@@ -171,6 +171,7 @@ FIT = {  # data, keywords, fragment
     "switch of no choice": (DATA, dict(latent="cauchy"), "must be one of 'normal', 'uniform'"),
     "switch not a bool": (DATA, dict(class_loss_on_fake="yes"), "one of True, False, got 'yes'"),
     "class weight negative": (DATA, dict(class_weight=-1), "class_weight must be a number"),
+    "class weight of G": (DATA, dict(g_class_weight=-1), "g_class_weight must be a number"),
     "smoothing 1": (DATA, dict(label_smoothing=1), "label_smoothing must be a number"),
     "another run there": (DATA, dict(outdir="run", seed=1), "with seed=0, not seed=1"),
     "other pixels there": ((255 - PIXELS, LABELS), dict(outdir="run"), "fingerprint="),

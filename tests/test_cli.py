@@ -63,6 +63,7 @@ REACHED = {  # keyword of fit: the arguments that set it, and its value then
     "latent": ("--latent uniform", "uniform"),
     "objective": ("--objective minimax", "minimax"),
     "class_weight": ("--class-weight 0.5", 0.5),
+    "g_class_weight": ("--g-class-weight 0.1", 0.1),
     "class_loss_on_fake": ("--no-class-loss-on-fake", False),
     "label_smoothing": ("--label-smoothing 0.1", 0.1),
     "batch_statistics": ("--batch-statistics joint", "joint"),

@@ -57,9 +57,19 @@ def ascend(f, theta, h=1e-6):
     return theta + RATE * gradient
 
 
-@pytest.mark.parametrize("objective", ["non_saturating", "minimax"])
-def test_step_maximises_what_the_paper_says(objective):
-    gan = tiny_gan(objective=objective)
+GAMES = [
+    dict(objective="non_saturating"),
+    dict(objective="minimax"),
+    dict(class_weight=0.5),
+    dict(class_weight=0.5, g_class_weight=0.1),
+]
+
+
+@pytest.mark.parametrize("game", GAMES, ids=str)
+def test_step_maximises_what_the_paper_says(game):
+    gan = tiny_gan(**game)
+    weight = game.get("class_weight", 1.0)
+    g_weight = game.get("g_class_weight", weight)
     rng = np.random.default_rng(0)
     real, real_labels = rng.uniform(-1, 1, (B, PIXELS)), np.array([0, 1, 2, -1, 1, -1])
     gan.set_randomness(0)
@@ -68,16 +78,17 @@ def test_step_maximises_what_the_paper_says(objective):
     w, b = (a.astype(float) for a in gan.discriminator.get_weights())
 
     def d_gain(w, b):  # D maximises L_S + L_C
-        return sum(likelihoods(w, b, real, real_labels, table[fake_labels], fake_labels))
+        l_s, l_c = likelihoods(w, b, real, real_labels, table[fake_labels], fake_labels)
+        return l_s + weight * l_c
 
     new_w, new_b = ascend(lambda a: d_gain(a, b), w), ascend(lambda a: d_gain(w, a), b)
 
     def g_gain(table):  # G maximises L_C - L_S, against the updated D
         fake = table[fake_labels]
         l_s, l_c = likelihoods(new_w, new_b, real, real_labels, fake, fake_labels)
-        if objective == "non_saturating":
-            return l_c + log_p(fake, new_w, new_b)[0].mean()
-        return l_c - l_s
+        if game.get("objective") == "minimax":
+            return g_weight * l_c - l_s
+        return g_weight * l_c + log_p(fake, new_w, new_b)[0].mean()
 
     new_table = ascend(g_gain, table)
     images = real.reshape(B, 1, PIXELS, 1).astype("float32")
