@@ -65,10 +65,11 @@ def build_gan(config) -> ACGAN:
     arch, k, sigma = config["arch"], len(config["class_names"]), config["activation_noise"]
     readings = {name: config[name] for name in ("linear", "label_input")}
     g = build_generator(arch, k, config["latent_dim"], **readings, **common)
-    d = build_discriminator(arch, k, activation_noise=sigma, **common)
+    layers = {name: config[name] for name in ("spectral_norm", "class_head")}
+    d = build_discriminator(arch, k, activation_noise=sigma, **layers, **common)
     gan = ACGAN(g, d, ema=config["ema"], latent=config["latent"], seed=config["seed"])
     game = {n: config[n] for n in ("objective", "class_weight", "class_loss_on_fake")}
-    game |= {n: config[n] for n in ("label_smoothing", "batch_statistics")}
+    game |= {n: config[n] for n in ("label_smoothing", "batch_statistics", "class_head")}
     if config["noise_schedule"] != "constant":
         game["activation_noise"] = noise_schedule(config["noise_schedule"], sigma, config["steps"])
     rates = (config[name] for name in ("learning_rate", "d_learning_rate"))
