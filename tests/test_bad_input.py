@@ -330,7 +330,7 @@ LINES = {  # command line, fragment of the one line
     "evaluate, features": ("evaluate run --features minst", "no judge 'minst'"),
     "evaluate every, few images": (
         "train ./good --evaluate-every 9 --batch-size 1",
-        "100 pairs need 15",
+        "10 pairs need 5",
     ),
     "evaluate every": ("train digits --evaluate-every 0", "evaluate_every must be"),
     "save every": ("train digits --save-every 0", "save_every must be"),
