@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from acgan_nb.data import Dataset
+from acgan_nb.data import Dataset, from_pixels, hide_labels, load
+from acgan_nb.evaluate import discriminator_accuracy
 from acgan_nb.gan import ACGAN, LOGS
+from acgan_nb.judges import load_judge
 from acgan_nb.models import (
     ARCHITECTURES,
     DiscriminativeHead,
@@ -197,6 +199,20 @@ def test_spectral_norm_holds_while_training_and_resumes(tmp_path):
     x = np.zeros((2, 8, 8, 1), "float32")
     for a, b in zip(loaded.discriminator(x), whole.discriminator(x)):
         np.testing.assert_array_equal(a, b)
+
+
+def test_few_labels_train_and_are_evaluated():
+    "100 labels: the shipped judge looks on, all pairs of ten images count, D can be examined."
+    few = hide_labels(load("digits"), 100)
+    run = fit(few, steps=4, evaluate_every=4, verbose=False, class_head="d2d_ce")
+    evaluation, history = run.config["evaluation"], run.history
+    assert (evaluation["judge"], evaluation["pairs"]) == ("digits", 45)
+    assert evaluation["judge_hash"] == load_judge("digits").hash
+    assert all(np.isfinite(values).all() for values in history.values())
+    test = load("digits", "test")
+    classes = np.asarray(run.discriminator(from_pixels(test.images))[1]).argmax(axis=1)
+    found = discriminator_accuracy(run, test.images, test.labels)
+    assert found == np.mean(classes == test.labels)
 
 
 def batch_norms(model):
