@@ -22,7 +22,7 @@ from .settings import check_range, nearest
 
 # %% auto #0
 __all__ = ['IMAGE_SUFFIXES', 'KNOWN', 'from_pixels', 'to_pixels', 'as_images', 'as_labels', 'Dataset', 'class_ids', 'resize',
-           'load', 'image_grid', 'batch_indices', 'batches', 'check_batch_size']
+           'load', 'hide_labels', 'image_grid', 'batch_indices', 'batches', 'check_batch_size']
 
 # %% ../nbs/api/02_data.ipynb #6373e78b
 def from_pixels(images):
@@ -334,6 +334,20 @@ def load(
     else:
         data = _load_tfds(str(name), split, classes, size, data_dir)
     return data if classes is None else data.subset(classes)
+
+# %% ../nbs/api/02_data.ipynb #860417f4
+def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:
+    "The same images with `keep` labels, shared evenly among the classes; the rest become -1."
+    check_range("keep", keep, data.num_classes, whole=True)
+    check_range("seed", seed, 0, whole=True)
+    share, more = divmod(keep, data.num_classes)
+    labels, rng = np.full(len(data), -1), np.random.default_rng(seed)
+    for k, have in enumerate(data.class_counts):
+        if (wanted := share + (k < more)) > have:
+            name = data.class_names[k]
+            raise ValueError(f"keep={keep} takes {wanted} labels of class {name!r}, it has {have}")
+        labels[rng.choice(np.flatnonzero(data.labels == k), wanted, replace=False)] = k
+    return Dataset(data.images, labels, data.class_names, data.name)
 
 # %% ../nbs/api/02_data.ipynb #1a8f4460
 def image_grid(images, columns=10, padding=1, background=255):

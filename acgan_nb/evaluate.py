@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from . import metrics, plots
-from .data import Dataset
+from .data import Dataset, as_images, as_labels, from_pixels
 from .gan import draw_latents, generate, interpolate
 from .judges import RECIPES, Judge, judge_for, load_judge, recipe_for, train_judge
 from .runs import Run, run_data
@@ -26,9 +26,9 @@ from .settings import check_range
 from .storage import digest, replacing
 
 # %% auto #0
-__all__ = ['ROWS', 'measure', 'gan_train', 'sampler', 'real_sampler', 'overfitting', 'evaluate', 'table', 'markdown', 'summary',
-           'remarks_on', 'aligned', 'figures', 'html_page', 'save_report', 'compare', 'two_stage_inception_score',
-           'fidelity_scores']
+__all__ = ['ROWS', 'measure', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting', 'evaluate',
+           'table', 'markdown', 'summary', 'remarks_on', 'aligned', 'figures', 'html_page', 'save_report', 'compare',
+           'two_stage_inception_score', 'fidelity_scores']
 
 # %% ../nbs/api/13_evaluate.ipynb #24418cf9
 def measure(
@@ -113,6 +113,17 @@ def real_sampler(train: Dataset, count: int):
         return Dataset(train.images[chosen], train.labels[chosen], train.class_names, train.name)
 
     return draw
+
+# %% ../nbs/api/13_evaluate.ipynb #bd0bb9ef
+def discriminator_accuracy(run: Run, images, labels, batch_size: int = 500) -> float:
+    "Share of uint8 images (N, H, W, C) whose largest class logit of D is their label's (N,)."
+    if run.discriminator is None:
+        raise ValueError("this run has no discriminator: its directory holds no checkpoint")
+    images, labels = as_images(images), as_labels(labels, len(images))
+    read = run.discriminator.predict_on_batch
+    parts = (from_pixels(images[i : i + batch_size]) for i in range(0, len(images), batch_size))
+    classes = np.concatenate([read(part)[1].argmax(axis=1) for part in parts])
+    return float(np.mean(classes == labels))
 
 # %% ../nbs/api/13_evaluate.ipynb #ed516cfc
 def overfitting(run: Run, train: Dataset, test: Dataset, queries=200, steps=8, seed=0) -> dict:

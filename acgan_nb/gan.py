@@ -148,6 +148,7 @@ def compile(
     class_weight: float = 1.0,  # weight of L_C
     g_class_weight: float | None = None,  # the same in G's objective, if it differs
     class_loss_on_fake: bool = True,  # D's L_C on generated images too, as in the paper
+    class_head: str = "acgan",  # the class term; must be the one that D was built with
     label_smoothing: float = 0.0,  # one-sided, on real images
     batch_statistics: str = "separate",  # BN in D: real and generated apart, or "joint"
     activation_noise=None,  # a Keras schedule of sigma over the steps; None leaves sigma alone
@@ -157,6 +158,7 @@ def compile(
     "Configure the game; one-line `ValueError` on an unknown choice."
     check_choice("objective", objective, SWITCHES["objective"][1])
     check_choice("batch_statistics", batch_statistics, SWITCHES["batch_statistics"][1])
+    _check_head(class_head, self.discriminator)
     g_optimizer, d_optimizer = g_optimizer or adam(), d_optimizer or adam()
     xla = has_gpu() or keras.backend.backend() == "jax" if jit_compile is None else jit_compile
     super(ACGAN, self).compile(optimizer=g_optimizer, jit_compile=xla, **kwargs)
@@ -168,10 +170,19 @@ def compile(
         class_weight=class_weight,
         g_class_weight=class_weight if g_class_weight is None else g_class_weight,
         class_loss_on_fake=class_loss_on_fake,
+        class_head=class_head,
         label_smoothing=label_smoothing,
         batch_statistics=batch_statistics,
         activation_noise=activation_noise,
     )
+
+
+def _check_head(class_head, discriminator):
+    "`ValueError` unless D has the outputs that this class term needs."
+    check_choice("class_head", class_head, SWITCHES["class_head"][1])
+    need, have = 2 if class_head == "acgan" else 3, len(discriminator.outputs)
+    if need != have:
+        raise ValueError(f"class_head={class_head!r} needs a D with {need} outputs, this has {have}")
 
 
 @patch
@@ -190,16 +201,17 @@ def discriminate(self: ACGAN, real, fake):
     "D's training-mode outputs on real and on generated images."
     if self.game["batch_statistics"] == "separate":
         return self.discriminator(real, training=True), self.discriminator(fake, training=True)
-    source, classes = self.discriminator(ops.concatenate([real, fake]), training=True)
+    outputs = self.discriminator(ops.concatenate([real, fake]), training=True)
     n = ops.shape(real)[0]
-    return (source[:n], classes[:n]), (source[n:], classes[n:])
+    return [o[:n] for o in outputs], [o[n:] for o in outputs]
 
 
 @patch
 def d_objective(self: ACGAN, real, real_labels, fake, fake_labels):
     "-(L_S + L_C) and what is logged about it."
     real_outputs, fake_outputs = self.discriminate(real, fake)
-    options = {k: self.game[k] for k in ("class_weight", "class_loss_on_fake", "label_smoothing")}
+    names = ("class_weight", "class_loss_on_fake", "label_smoothing", "class_head")
+    options = {k: self.game[k] for k in names}
     loss, terms = discriminator_loss(
         real_outputs, fake_outputs, real_labels, fake_labels, **options
     )
@@ -217,8 +229,8 @@ def d_objective(self: ACGAN, real, real_labels, fake, fake_labels):
 def g_objective(self: ACGAN, fake, fake_labels):
     "-(L_C - L_S) as far as it depends on G, and what is logged about it."
     outputs = self.discriminator(fake, training=True)
-    game = self.game
-    options = dict(objective=game["objective"], class_weight=game["g_class_weight"])
+    names = ("objective", "class_head")
+    options = {k: self.game[k] for k in names} | {"class_weight": self.game["g_class_weight"]}
     loss, _ = generator_loss(outputs, fake_labels, **options)
     return loss, {"g_loss": loss, "d_gz_after": source_probability(outputs[0])}
 

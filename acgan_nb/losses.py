@@ -10,7 +10,8 @@ from keras import ops
 from .settings import SWITCHES, check_choice
 
 # %% auto #0
-__all__ = ['source_loss', 'class_loss', 'weighted_sum', 'discriminator_loss', 'generator_loss']
+__all__ = ['source_loss', 'class_loss', 'adc_loss', 'adc_generator_loss', 'd2d_ce_loss', 'head_loss', 'weighted_sum',
+           'discriminator_loss', 'generator_loss']
 
 # %% ../nbs/api/04_losses.ipynb #7586379e
 def source_loss(source_logits, real: bool, label_smoothing: float = 0.0):
@@ -34,6 +35,54 @@ def class_loss(class_logits, labels):
     labelled = ops.sum(picked)
     return -ops.sum(picked * log_p) / ops.maximum(labelled, 1.0)
 
+# %% ../nbs/api/04_losses.ipynb #540f17d0
+def adc_loss(signed_logits, labels, real: bool):
+    """-E[log C(label, real or fake | X)] in nats, over the labelled images: D's term of ADC-GAN.
+
+    `signed_logits` (B, 2K): K answers "real, of class k", then K "generated, of class k"; `labels`
+    (B,) in 0..K-1 or -1 = unlabelled. Hou et al. 2022, the objective of D and C."""
+    k = signed_logits.shape[-1] // 2
+    labels = ops.cast(labels, "int32")
+    return class_loss(signed_logits, labels if real else ops.where(labels >= 0, labels + k, -1))
+
+# %% ../nbs/api/04_losses.ipynb #d550cef5
+def adc_generator_loss(signed_logits, labels):
+    """-E[log C(label, real | X) - log C(label, fake | X)] in nats: G's term of ADC-GAN, a scalar.
+
+    Arguments as in `adc_loss`. Negative where the classifier takes the images for real."""
+    return adc_loss(signed_logits, labels, True) - adc_loss(signed_logits, labels, False)
+
+# %% ../nbs/api/04_losses.ipynb #ed230d00
+def d2d_ce_loss(
+    cosines, embeddings, labels, *, temperature=0.5, positive_margin=0.98, negative_margin=0.02
+):
+    """Data-to-data cross-entropy in nats over the labelled images: a scalar, 0 if there are none.
+
+    `cosines` (B, K): of each image's embedding with each class's proxy; `embeddings` (B, E), of
+    length one; `labels` (B,) in 0..K-1, -1 = unlabelled. Kang et al. 2021, section on D2D-CE."""
+    cosines, f = ops.cast(cosines, "float32"), ops.cast(embeddings, "float32")
+    own = ops.one_hot(labels, cosines.shape[-1], dtype="float32")  # (B, K), zeros for -1
+    labelled = ops.sum(own, axis=1)  # (B,)
+    attraction = ops.minimum(ops.sum(own * cosines, axis=1) - positive_margin, 0.0) / temperature
+    near = ops.maximum(ops.matmul(f, ops.transpose(f)) - negative_margin, 0.0) / temperature
+    other = labelled[:, None] * labelled - ops.matmul(own, ops.transpose(own))  # 1: other class
+    repulsion = ops.sum(other * ops.exp(near), axis=1)
+    each = ops.log(ops.exp(attraction) + repulsion) - attraction
+    return ops.sum(labelled * each) / ops.maximum(ops.sum(labelled), 1.0)
+
+# %% ../nbs/api/04_losses.ipynb #ee4324fa
+def head_loss(outputs, labels, real: bool, class_head: str = "acgan"):
+    """D's class term on its `outputs` for images with `labels` (B,), -1 = unlabelled: a scalar.
+
+    `outputs`: source logits (B,), class logits (B, K) and, unless `class_head` is "acgan", a third:
+    (B, 2K) logits for "adc", (B, E) embeddings for "d2d_ce" (whose class logits are cosines)."""
+    check_choice("class_head", class_head, SWITCHES["class_head"][1])
+    if class_head == "adc":
+        return adc_loss(outputs[2], labels, real)
+    if class_head == "d2d_ce":
+        return d2d_ce_loss(outputs[1], outputs[2], labels)
+    return class_loss(outputs[1], labels)
+
 # %% ../nbs/api/04_losses.ipynb #98821545
 def weighted_sum(terms, weights):
     "The sum of weight * term, always added in the order given."
@@ -49,13 +98,14 @@ def discriminator_loss(
     class_weight: float = 1.0,
     class_loss_on_fake: bool = True,
     label_smoothing: float = 0.0,
+    class_head: str = "acgan",
 ):
     "-(L_S + L_C): returns the total and its four unweighted terms by name."
     terms = {
         "source_real": source_loss(real_outputs[0], True, label_smoothing),
         "source_fake": source_loss(fake_outputs[0], False),
-        "class_real": class_loss(real_outputs[1], real_labels),
-        "class_fake": class_loss(fake_outputs[1], fake_labels),
+        "class_real": head_loss(real_outputs, real_labels, True, class_head),
+        "class_fake": head_loss(fake_outputs, fake_labels, False, class_head),
     }
     weights = 1.0, 1.0, class_weight, class_weight * class_loss_on_fake
     return weighted_sum(terms.values(), weights), terms
@@ -67,6 +117,7 @@ def generator_loss(
     *,
     objective: str = "non_saturating",
     class_weight: float = 1.0,
+    class_head: str = "acgan",
 ):
     "-(L_C - L_S) as far as it depends on G: returns the total and its two unweighted terms."
     check_choice("objective", objective, SWITCHES["objective"][1])
@@ -74,5 +125,9 @@ def generator_loss(
         source = source_loss(fake_outputs[0], True)  # -E[log P(S=real|X_fake)]
     else:
         source = -source_loss(fake_outputs[0], False)  # +E[log P(S=fake|X_fake)]
-    terms = {"source": source, "class": class_loss(fake_outputs[1], fake_labels)}
+    if class_head == "adc":
+        classes = adc_generator_loss(fake_outputs[2], fake_labels)
+    else:
+        classes = head_loss(fake_outputs, fake_labels, True, class_head)
+    terms = {"source": source, "class": classes}
     return terms["source"] + class_weight * terms["class"], terms

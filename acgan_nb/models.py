@@ -5,6 +5,7 @@
 # %% ../nbs/api/03_models.ipynb #692b6de9
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -14,8 +15,9 @@ from keras import layers
 from .settings import SWITCHES, check_choice, nearest
 
 # %% auto #0
-__all__ = ['ARCHITECTURES', 'Row', 'Architecture', 'ladder', 'table', 'architecture', 'ActivationNoise', 'noise_schedule',
-           'SoftSigmoid', 'build_generator', 'build_discriminator']
+__all__ = ['ARCHITECTURES', 'EMBEDDING', 'Row', 'Architecture', 'ladder', 'table', 'architecture', 'ActivationNoise',
+           'noise_schedule', 'SoftSigmoid', 'DiscriminativeHead', 'ProxyHead', 'SpectralNorm', 'build_generator',
+           'build_discriminator']
 
 # %% ../nbs/api/03_models.ipynb #5458569a
 class Row(NamedTuple):
@@ -165,6 +167,64 @@ class SoftSigmoid(layers.Layer):
     def call(self, logits):
         return logits[:, -1], logits[:, :-1]
 
+# %% ../nbs/api/03_models.ipynb #dc8a3e5b
+@keras.saving.register_keras_serializable("acgan_nb")
+class DiscriminativeHead(layers.Layer):
+    """Splits (B, 2K+1) logits into source (B,), class (B, K) and signed logits (B, 2K); ADC-GAN.
+
+    Signed: K answers "real, of class k", then K "generated, of class k" (Hou et al. 2022)."""
+
+    def call(self, logits):
+        signed = logits[:, :-1]
+        real, fake = keras.ops.split(signed, 2, axis=-1)
+        return logits[:, -1], keras.ops.logaddexp(real, fake), signed
+
+# %% ../nbs/api/03_models.ipynb #84bb7305
+EMBEDDING = 128  # length of D's embedding with class_head="d2d_ce"
+
+
+@keras.saving.register_keras_serializable("acgan_nb")
+class ProxyHead(layers.Layer):
+    "(B, E+1) -> source logit (B,), cosines with the K proxies (B, K), unit embedding (B, E); ReACGAN."
+
+    def __init__(self, num_classes, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes, self.seed = num_classes, seed
+
+    def build(self, input_shape):
+        shape = (self.num_classes, input_shape[-1] - 1)
+        start = keras.initializers.RandomNormal(stddev=0.02, seed=self.seed)
+        self.proxies = self.add_weight(name="proxies", shape=shape, initializer=start)
+
+    def call(self, x):
+        f, v = (keras.ops.normalize(a) for a in (x[:, :-1], self.proxies))
+        return x[:, -1], keras.ops.matmul(f, keras.ops.transpose(v)), f
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes, "seed": self.seed}
+
+# %% ../nbs/api/03_models.ipynb #880111e3
+@keras.saving.register_keras_serializable("acgan_nb")
+class SpectralNorm(layers.Wrapper):
+    """A Conv2D or Dense without bias, divided by its kernel's largest singular value; plus a bias.
+
+    Miyato et al. 2018. `u` is updated by one power iteration per call in training."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        shape = self.layer.kernel.shape[-1:]
+        self.bias = self.add_weight(name="bias", shape=shape, initializer="zeros")
+        self.u = self.add_weight(name="u", shape=shape, initializer="ones", trainable=False)
+
+    def call(self, x, training=False):
+        w = keras.ops.reshape(self.layer.kernel, (-1, self.u.shape[0]))
+        v = keras.ops.stop_gradient(keras.ops.normalize(keras.ops.matmul(w, self.u)))
+        u = keras.ops.stop_gradient(keras.ops.normalize(keras.ops.matmul(v, w)))
+        if training:
+            self.u.assign(u)
+        sigma = keras.ops.sum(keras.ops.matmul(v, w) * u)
+        return keras.ops.cast(self.layer(x), self.compute_dtype) / sigma + self.bias
+
 # %% ../nbs/api/03_models.ipynb #f570e5ce
 class _Seeds:
     "An endless, reproducible supply of distinct layer seeds."
@@ -179,6 +239,13 @@ class _Seeds:
 def _options(seeds, dtype):
     init = keras.initializers.RandomNormal(stddev=0.02, seed=seeds())
     return dict(kernel_initializer=init, dtype=dtype)
+
+
+def _layer(kind, *arguments, spectral_norm, **options):
+    "A `layers.Conv2D` or `layers.Dense` of D, normalised if asked."
+    if not spectral_norm:
+        return kind(*arguments, **options)
+    return SpectralNorm(kind(*arguments, use_bias=False, **options), dtype="float32")
 
 
 def _activate(x, activation, dtype):
@@ -241,22 +308,36 @@ def build_discriminator(
     num_classes: int = 10,
     *,
     activation_noise: float = 0.0,  # sigma of the noise after each nonlinearity; 0 leaves it out
+    spectral_norm: bool = False,  # of every layer, in place of batch norm
+    class_head: str = "acgan",  # or "adc", "d2d_ce", which have a third output
     channels: int | None = None,
     dtype: str = "float32",
     seed: int = 0,
 ) -> keras.Model:
     "D: images (B, H, W, C) in [-1, 1] -> source logit (B,), class logits (B, K), both float32."
     arch, seeds = architecture(arch), _Seeds(seed, 1)
+    layer = partial(_layer, spectral_norm=spectral_norm)
     *size, maps = arch.image_shape
     x = image = keras.Input((*size, channels or maps), name="image")
     for row in arch.discriminator:
-        conv = layers.Conv2D(row.maps, row.kernel, row.stride, "same", **_options(seeds, dtype))
-        x = conv(x)
-        if row.batch_norm:
+        square = row.maps, row.kernel, row.stride, "same"
+        x = layer(layers.Conv2D, *square, **_options(seeds, dtype))(x)
+        if row.batch_norm and not spectral_norm:
             x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
         x = _activate(x, row.activation, dtype)
         if activation_noise:
             x = ActivationNoise(activation_noise, seed=seeds(), dtype=dtype)(x)
         x = layers.Dropout(row.dropout, seed=seeds(), dtype=dtype)(x)
-    logits = layers.Dense(num_classes + 1, **_options(seeds, "float32"))(layers.Flatten()(x))
-    return keras.Model(image, SoftSigmoid(dtype="float32")(logits), name="discriminator")
+    units, head = _head(class_head, num_classes, seeds)
+    x = layer(layers.Dense, units, **_options(seeds, "float32"))(layers.Flatten()(x))
+    return keras.Model(image, head(x), name="discriminator")
+
+
+def _head(class_head, num_classes, seeds):
+    "Units of D's linear layer, and what makes D's outputs of them."
+    check_choice("class_head", class_head, SWITCHES["class_head"][1])
+    if class_head == "adc":
+        return 2 * num_classes + 1, DiscriminativeHead(dtype="float32")
+    if class_head == "d2d_ce":
+        return EMBEDDING + 1, ProxyHead(num_classes, seeds(), dtype="float32")
+    return num_classes + 1, SoftSigmoid(dtype="float32")

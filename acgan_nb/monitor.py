@@ -27,7 +27,7 @@ from .settings import check_range
 from .storage import save_variables
 
 # %% auto #0
-__all__ = ['EVALUATIONS', 'Reference', 'check_enough', 'reference', 'CollapseWarning', 'Monitor', 'describe']
+__all__ = ['EVALUATIONS', 'Reference', 'possible_pairs', 'check_enough', 'reference', 'CollapseWarning', 'Monitor', 'describe']
 
 # %% ../nbs/api/08_monitor.ipynb #b44daaa5
 EVALUATIONS = ("frechet_distance", "judge_accuracy", "ms_ssim", "ms_ssim_max")
@@ -67,6 +67,13 @@ def _similarity(images, labels, pairs, seed):
     return ms_ssim(images[i.ravel()], images[j.ravel()]).reshape(i.shape)
 
 # %% ../nbs/api/08_monitor.ipynb #a23358b3
+def possible_pairs(data: Dataset, most: int = 100, least: int = 10) -> int:
+    "Pairs of labelled images per class: `most`, or as many as the smallest class has."
+    check_enough(data, least)
+    fewest = int(data.class_counts.min())
+    return min(most, fewest * (fewest - 1) // 2)
+
+
 def check_enough(data: Dataset, pairs: int = 100):
     "`ValueError` unless every class has enough images for so many pairs."
     check_range("pairs", pairs, 1, whole=True)
@@ -83,7 +90,7 @@ def reference(data: Dataset, judge: Judge, samples: int = 1000, pairs: int = 100
     k = data.num_classes
     per_class = max(-(-samples // k), images_for(pairs))
     rng = np.random.default_rng(seed)
-    order = rng.permutation(np.flatnonzero(data.labels >= 0))
+    order = rng.permutation(len(data))
     others = order[: min(per_class * k, len(order) // 2)]  # as if they were samples
     rest = order[len(others) :][:10_000]
     real = _similarity(data.images, data.labels, pairs, seed)

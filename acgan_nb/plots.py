@@ -16,7 +16,7 @@ from .settings import check_range
 
 # %% auto #0
 __all__ = ['REAL', 'GENERATED', 'PANELS', 'real_and_generated', 'latent_sweep', 'training_curves', 'resolution_curves',
-           'similar_pairs', 'diversity', 'joint', 'neighbours', 'walks', 'styles', 'evaluation_curves']
+           'similar_pairs', 'diversity', 'joint', 'neighbours', 'walks', 'styles', 'evaluation_curves', 'trials']
 
 # %% ../nbs/api/12_plots.ipynb #e8b500d3
 REAL, GENERATED = "#0072B2", "#D55E00"
@@ -229,4 +229,24 @@ def evaluation_curves(history: dict, evaluation: dict):
         ax.grid(alpha=0.25)
     axes[0].legend(fontsize="small")
     axes[2].legend(fontsize="small")
+    return fig
+
+# %% ../nbs/api/12_plots.ipynb #da72e39d
+def trials(rows: list[dict], measures: dict):
+    "Dots per seed and mean ± std of each trial (`row['trial']`); `measures` is {key: axis label}."
+    names = list(dict.fromkeys(row["trial"] for row in rows))
+    size = (3.2 * len(measures) + 1.6, 0.32 * len(names) + 0.9)
+    fig, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, squeeze=False)
+    for ax, (key, label) in zip(axes[0], measures.items()):
+        for i, name in enumerate(names):
+            values = np.array([row[key] for row in rows if row["trial"] == name])
+            mean, std = values.mean(), values.std(ddof=1) if len(values) > 1 else 0.0
+            if i == 0:
+                ax.axvspan(mean - std, mean + std, color="0.88", zorder=0)
+            ax.errorbar(mean, i, xerr=std, fmt="|", markersize=12, color=GENERATED, capsize=3)
+            ax.plot(values, np.full(len(values), i), "o", color=GENERATED, alpha=0.5, markersize=4)
+        ax.set_xlabel(label)
+    axes[0, 0].set_yticks(range(len(names)), names)
+    axes[0, 0].invert_yaxis()
+    fig.tight_layout()
     return fig

@@ -65,10 +65,11 @@ def build_gan(config) -> ACGAN:
     arch, k, sigma = config["arch"], len(config["class_names"]), config["activation_noise"]
     readings = {name: config[name] for name in ("linear", "label_input")}
     g = build_generator(arch, k, config["latent_dim"], **readings, **common)
-    d = build_discriminator(arch, k, activation_noise=sigma, **common)
+    layers = {name: config[name] for name in ("spectral_norm", "class_head")}
+    d = build_discriminator(arch, k, activation_noise=sigma, **layers, **common)
     gan = ACGAN(g, d, ema=config["ema"], latent=config["latent"], seed=config["seed"])
     names = ("objective", "class_weight", "g_class_weight", "class_loss_on_fake")
-    names += ("label_smoothing", "batch_statistics")
+    names += ("label_smoothing", "batch_statistics", "class_head")
     game = {name: config[name] for name in names}
     if config["noise_schedule"] != "constant":
         game["activation_noise"] = noise_schedule(config["noise_schedule"], sigma, config["steps"])

@@ -21,6 +21,8 @@ SWITCHES = {  # name: (default, allowed values or None, what it does)
     "class_weight": (1.0, None, "Weight of the class terms L_C"),
     "g_class_weight": (None, None, "The same in G's objective, if it differs"),
     "class_loss_on_fake": (True, None, "Train D's classifier on generated images too"),
+    "class_head": ("acgan", ("acgan", "adc", "d2d_ce"), "The paper's K-way head, ADC-GAN's, ReACGAN's"),
+    "spectral_norm": (False, None, "D's layers divided by their largest singular value; no batch norm"),
     "label_smoothing": (0.0, None, "One-sided smoothing of the source label of real images"),
     "batch_statistics": ("separate", ("separate", "joint"), "D's batch norm over real and generated"),
     "noise_schedule": ("constant", ("constant", "linear", "three_stage"), "Annealing of D's noise"),
@@ -71,6 +73,8 @@ def complete_switches(switches: dict) -> dict:
         check_range(name, values[name], 0)
     check_range("label_smoothing", values["label_smoothing"], 0, 1)
     check_range("clip_norm", values["clip_norm"], 0)
+    if values["class_head"] == "adc" and not values["class_loss_on_fake"]:
+        raise ValueError("class_head='adc' needs class_loss_on_fake=True: half of it is about fakes")
     return values
 
 

@@ -5,7 +5,9 @@
 # %% ../nbs/api/14_sweeps.ipynb #e0df7ca2
 from __future__ import annotations
 
+import csv
 import inspect
+import io
 import itertools
 import json
 import os
@@ -21,19 +23,20 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .data import Dataset, class_ids, load
-from .evaluate import aligned, compare
+from .evaluate import aligned, compare, gan_train, measure, sampler, save_report
 from .evaluate import evaluate as evaluate_run
-from .evaluate import save_report
+from .judges import judge_for
 from .runs import FREE, Run, load_run, read_config, read_history
 from .settings import SETTINGS, SWITCHES, check_range, nearest
 from .storage import locked, replacing
 from .train import as_dataset, check_fit, fit
 
 # %% auto #0
-__all__ = ['RATES', 'PRESETS', 'COMMON', 'OPTIONS', 'DEFAULTS', 'FIXED', 'SHOWN', 'grid', 'trial_name', 'split_classes',
-           'name_trials', 'check_trial', 'write_plan', 'read_plan', 'run_trial', 'wait_for_lock', 'last_row',
-           'worker_environment', 'ray_session', 'check_share', 'check_room', 'Board', 'collect', 'sweep',
-           'check_trials', 'summary', 'splits', 'Ensemble', 'load_ensemble']
+__all__ = ['RATES', 'PRESETS', 'COMMON', 'OPTIONS', 'DEFAULTS', 'FIXED', 'SHOWN', 'MEASURES', 'grid', 'trial_name',
+           'split_classes', 'name_trials', 'check_trial', 'write_plan', 'read_plan', 'run_trial', 'wait_for_lock',
+           'last_row', 'worker_environment', 'ray_session', 'check_share', 'check_room', 'Board', 'collect', 'sweep',
+           'check_trials', 'summary', 'measured', 'write_record', 'read_record', 'over_seeds', 'splits', 'Ensemble',
+           'load_ensemble']
 
 # %% ../nbs/api/14_sweeps.ipynb #5f114da5
 def grid(**options) -> list[dict]:
@@ -418,6 +421,99 @@ def summary(rows: list[dict]) -> str:
     if reports := [r["outdir"] for r in rows if (r["outdir"] / "report.json").exists()]:
         lines += ["", compare(reports, by_run=True)]
     return "\n".join(lines)
+
+# %% ../nbs/api/14_sweeps.ipynb #ed387e50
+MEASURES = ("gan_test", "gan_train", "frechet_distance", "precision", "recall", "ms_ssim")
+
+
+def measured(
+    data,  # a name for `load`
+    trials: dict,  # {name: settings of `fit`}
+    outdir: str | os.PathLike,  # gets a run directory per trial and seed
+    *,
+    seeds=(0, 1, 2),
+    samples: int = 1500,  # to measure, and for GAN-train
+    verbose: bool = True,  # progress bar
+    data_dir: str | None = None,  # of `load`
+    **common,  # settings of `fit` for all trials
+) -> list[dict]:
+    "Train each trial with each seed here, one after the other, and measure it: a row each."
+    data, _ = as_dataset(data, common.get("arch"), data_dir=data_dir)
+    check_range("samples", samples, 2 * data.num_classes, whole=True)
+    trials, test = name_trials(trials, common), _test_split(data, data_dir)
+    check_trials(data, trials)
+    judge, rows = judge_for(data), []
+    each = list(itertools.product(trials.items(), seeds))
+    for (name, settings), seed in tqdm(each, "trials", disable=not verbose):
+        folder = Path(outdir) / re.sub(r"[^\w.,=+-]", "_", f"{name},seed={seed}")
+        row = _measured(data, test, judge, folder, {**settings, "seed": seed}, samples)
+        rows.append({"trial": name, "seed": seed, **row})
+    return rows
+
+
+def _measured(data, test, judge, folder, settings, samples):
+    "One row, from its file if that is of as many steps."
+    path, steps = folder / "row.json", check_trial(data, settings)
+    if path.exists():
+        row = json.loads(path.read_text(encoding="utf-8"))
+        if row["steps"] == steps:
+            return row
+    folder.mkdir(parents=True, exist_ok=True)
+    run = fit(data, outdir=folder, verbose=False, **settings)
+    draw, seed = sampler(run, data, samples), settings["seed"]
+    found = measure(draw(seed).images, draw(seed).labels, test, judge, seed=seed)
+    found |= gan_train(draw, test, 1, seed)
+    row = {"steps": steps, "seconds": round(run.history["seconds"][-1], 1)}
+    row |= {key: found[key] for key in MEASURES}
+    with replacing(path) as file:
+        file.write(json.dumps(row).encode() + b"\n")
+    return row
+
+# %% ../nbs/api/14_sweeps.ipynb #83b9da22
+def write_record(folder, rows: list[dict], outdir, **about) -> Path:
+    "`table.csv` of the rows of `measured`, and `config.json`: data, seeds, hardware, versions, time."
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    first = next(p for p in sorted(Path(outdir).iterdir()) if (p / "row.json").exists())
+    config = read_config(first)
+    kept = {key: config[key] for key in ("data", "fingerprint", "images", "hardware", "versions")}
+    kept |= {"steps": rows[0]["steps"], "seeds": sorted({row["seed"] for row in rows})}
+    kept |= {"training_seconds": round(sum(row["seconds"] for row in rows)), **about}
+    with replacing(folder / "table.csv") as file:
+        lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        file.write(text.getvalue().encode())
+    with replacing(folder / "config.json") as file:
+        file.write(json.dumps(kept, indent=1).encode() + b"\n")
+    return folder
+
+
+def read_record(folder) -> tuple[list[dict], dict]:
+    "The rows of `table.csv`, numbers as numbers, and what `config.json` says about them."
+    folder = Path(folder)
+    if not (folder / "table.csv").is_file():
+        raise FileNotFoundError(f"no record in {str(folder)!r}: it has no table.csv")
+    about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    with open(folder / "table.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v if k == "trial" else float(v) for k, v in row.items()} for row in rows], about
+
+# %% ../nbs/api/14_sweeps.ipynb #0e364b6f
+def over_seeds(rows: list[dict]) -> list[list[str]]:
+    "Title row, then a row per trial: mean ± standard deviation of each measure over its n seeds."
+    table = [["trial", "n", "GAN-test", "GAN-train", "Fréchet", "precision", "recall", "MS-SSIM"]]
+    for name in dict.fromkeys(row["trial"] for row in rows):
+        mine = [row for row in rows if row["trial"] == name]
+        cells = [_mean_and_std([row[key] for row in mine], key) for key in MEASURES]
+        table.append([name, str(len(mine)), *cells])
+    return table
+
+
+def _mean_and_std(values, key):
+    form = "{:.1%}" if key in ("gan_test", "gan_train") else "{:.3f}"
+    spread = form.format(np.std(values, ddof=1)) if len(values) > 1 else "-"
+    return f"{form.format(np.mean(values))} ± {spread}"
 
 # %% ../nbs/api/14_sweeps.ipynb #a1bd68d3
 def splits(

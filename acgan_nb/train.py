@@ -29,7 +29,7 @@ from .gan import has_gpu
 from .judges import judge_for
 from .loop import data_parallel, next_stop, scope, training_steps
 from .models import ARCHITECTURES, architecture
-from .monitor import EVALUATIONS, Monitor, check_enough, describe, reference
+from .monitor import EVALUATIONS, Monitor, describe, possible_pairs, reference
 from acgan_nb.runs import (
     Run,
     build_gan,
@@ -408,7 +408,7 @@ def check_fit(data, switches, **options):
         check_tensorboard(o.outdir)
     data, arch = as_dataset(data, o.arch, classes=o.classes, size=o.size, data_dir=o.data_dir)
     if o.evaluate_every:
-        check_enough(data)
+        possible_pairs(data)
     per_epoch = check_batch_size(o.batch_size, len(data))
     settings["steps"] = o.steps or (o.epochs or 0) * per_epoch or architecture(arch).steps
     save_every = o.save_every or per_epoch * -(-100 // per_epoch)
@@ -451,7 +451,8 @@ def _train(config, data, outdir, evaluate_every, how):
     checkpoint = outdir and _find_run(outdir, config)
     monitor = None
     if evaluate_every:
-        real = reference(data, judge_for(data, outdir, config["seed"]), seed=config["seed"])
+        judge, pairs = judge_for(data, outdir, config["seed"]), possible_pairs(data)
+        real = reference(data, judge, pairs=pairs, seed=config["seed"])
         config["evaluation"] = {"every": evaluate_every, **describe(real, config["image_shape"])}
         best, stop = outdir and outdir / "best.weights", config["on_collapse"] == "stop"
         monitor = Monitor(real, evaluate_every, config["steps"], best, stop)

@@ -46,13 +46,19 @@ def weights(gan):
     return np.concatenate([keras.ops.convert_to_numpy(w).ravel() for w in gan.trainable_weights])
 
 
-def one_step(folder):
+def later_step(folder):
+    "The same with spectral norm and ReACGAN's head."
+    return one_step(folder, spectral_norm=True, class_head="d2d_ce")
+
+
+def one_step(folder, class_head="acgan", **layers):
     "One step without dropout or noise, from given weights and inputs: all weights and the logs."
     rows = ARCHITECTURES["tiny"]
     still = tuple(row._replace(dropout=0) for row in rows.discriminator)
     ARCHITECTURES["still"] = rows._replace(discriminator=still)
-    gan = ACGAN(build_generator("still"), build_discriminator("still"))
-    gan.compile(*(keras.optimizers.SGD(0.1) for _ in range(2)))
+    d = build_discriminator("still", class_head=class_head, **layers)
+    gan = ACGAN(build_generator("still"), d)
+    gan.compile(*(keras.optimizers.SGD(0.1) for _ in range(2)), class_head=class_head)
     rng = np.random.default_rng(0)
     for w in gan.weights:
         if "moving_variance" not in w.path and "iteration" not in w.path:

@@ -12,7 +12,7 @@ from PIL import Image
 
 import acgan_nb.train
 from acgan_nb.cli import main
-from acgan_nb.data import Dataset, load
+from acgan_nb.data import Dataset, hide_labels, load
 from acgan_nb.evaluate import evaluate
 from acgan_nb.plots import latent_sweep, real_and_generated, training_curves
 from acgan_nb.runs import run_data
@@ -172,6 +172,12 @@ FIT = {  # data, keywords, fragment
     "switch not a bool": (DATA, dict(class_loss_on_fake="yes"), "one of True, False, got 'yes'"),
     "class weight negative": (DATA, dict(class_weight=-1), "class_weight must be a number"),
     "class weight of G": (DATA, dict(g_class_weight=-1), "g_class_weight must be a number"),
+    "class head unknown": (DATA, dict(class_head="sngan"), "one of 'acgan', 'adc', 'd2d_ce', got"),
+    "ADC without fakes": (
+        DATA, dict(class_head="adc", class_loss_on_fake=False), "'adc' needs class_loss_on_fake=True"),
+    "spectral norm a number": (DATA, dict(spectral_norm=1.5), "spectral_norm must be one of True,"),
+    "evaluate_every, few labels": (
+        hide_labels(load("digits"), 40), dict(evaluate_every=1), "10 pairs need 5"),
     "smoothing 1": (DATA, dict(label_smoothing=1), "label_smoothing must be a number"),
     "another run there": (DATA, dict(outdir="run", seed=1), "with seed=0, not seed=1"),
     "other pixels there": ((255 - PIXELS, LABELS), dict(outdir="run"), "fingerprint="),
@@ -331,7 +337,7 @@ LINES = {  # command line, fragment of the one line
     "evaluate, features": ("evaluate run --features minst", "no judge 'minst'"),
     "evaluate every, few images": (
         "train ./good --evaluate-every 9 --batch-size 1",
-        "100 pairs need 15",
+        "10 pairs need 5",
     ),
     "evaluate every": ("train digits --evaluate-every 0", "evaluate_every must be"),
     "save every": ("train digits --save-every 0", "save_every must be"),

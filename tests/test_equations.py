@@ -23,9 +23,30 @@ L_C_REAL = np.mean(np.log([1 / 8, 1 / 8, 4 / 8, 6 / 8]))
 L_C_FAKE = np.mean(np.log([4 / 8, 1 / 8, 5 / 8, 6 / 8]))
 SMOOTH = np.mean(0.9 * np.log(REAL) + 0.1 * np.log(1 - REAL)) + np.mean(np.log(1 - FAKE))
 
+SIGNED = np.array([[1, 2, 5, 4, 3, 1], [4, 3, 1, 2, 2, 4], [2, 4, 2, 1, 1, 6], [6, 1, 1, 5, 2, 1]]) / 16
+MASKED, ALL_MASKED = np.array([-1, 2, 1, 0]), np.full(4, -1)
+TURN = np.radians([[0, 70, 200, 95]])
+F = np.concatenate([np.cos(TURN), np.sin(TURN)]).T  # unit embeddings (4, 2)
+V = np.array([[1.0, 0.0], [0.0, 1.0], [-0.6, 0.8]])  # unit proxies (3, 2)
+
+
+def d2d_ce(labels, tau=0.5, m_p=0.98, m_n=0.02):
+    "The equation, one image and one pair at a time."
+    each = []
+    for i in np.flatnonzero(labels >= 0):
+        own = np.exp(min(F[i] @ V[labels[i]] - m_p, 0) / tau)
+        others = [j for j in np.flatnonzero(labels >= 0) if labels[j] != labels[i]]
+        rest = sum(np.exp(max(F[i] @ F[j] - m_n, 0) / tau) for j in others)
+        each.append(-np.log(own / (own + rest)))
+    return np.mean(each)
+
+
 SHIFT = np.array([[3.0], [-1.0], [0.5], [7.0]])  # a softmax ignores it, a double softmax does not
 X_REAL = np.float32(logit(REAL)), np.float32(np.log(CLASS) + SHIFT)
 X_FAKE = np.float32(logit(FAKE)), np.float32(np.log(CLASS_FAKE) - SHIFT)
+X_SIGNED = np.float32(np.log(SIGNED) + SHIFT)
+REAL_OF, FAKE_OF = SIGNED[range(4), LABELS], SIGNED[range(4), LABELS + 3]
+COSINES, UNIT = np.float32(F @ V.T), np.float32(F)
 LOG3, LOG125 = np.float32(np.log([3])), np.float32(np.log([[1, 2, 5]]))
 BIG, BIG_CLASS = np.float32([1e4, -1e4]), np.float32(1e4 * np.eye(3))
 HALF = np.array([-9.5, -2.75, 0.1875, 3.25, 7.5, 11.0])  # exact in float16 and in bfloat16
@@ -42,6 +63,15 @@ def slope(loss, logits):
 
 def d(losses, labels=LABELS, **options):
     return losses.discriminator_loss(X_REAL, X_FAKE, labels, FAKE_LABELS, **options)
+
+
+def later(losses, player, head, third, **options):
+    "D's or G's loss with a later head."
+    outputs = X_FAKE[0], COSINES, third
+    if player == "g":
+        return losses.generator_loss(outputs, LABELS, class_head=head, **options)[0]
+    real = (X_REAL[0], *outputs[1:])
+    return losses.discriminator_loss(real, outputs, MASKED, LABELS, class_head=head, **options)[0]
 
 
 def g(losses, objective, **options):
@@ -111,6 +141,38 @@ EQUATIONS = {  # what the paper writes: (what the code says, what it must be)
     "class slope at 1e4": (
         lambda m: slope(lambda x: m.class_loss(x, np.array([0, 1, 1])), BIG_CLASS),
         [[0, 0, 0], [0, 0, 0], [0, -1 / 3, 1 / 3]]),
+    "ADC, real: -E[log C(c+|X)]": (
+        lambda m: m.adc_loss(X_SIGNED, LABELS, True), -np.mean(np.log(REAL_OF))),
+    "ADC, fake: -E[log C(c-|X)]": (
+        lambda m: m.adc_loss(X_SIGNED, LABELS, False), -np.mean(np.log(FAKE_OF))),
+    "ADC, over the labelled": (
+        lambda m: m.adc_loss(X_SIGNED, MASKED, False),
+        -np.mean(np.log(SIGNED[[1, 2, 3], MASKED[1:] + 3]))),
+    "ADC, no label": (lambda m: m.adc_loss(X_SIGNED, ALL_MASKED, False), 0),
+    "ADC, G: -E[log C(c+|X) - log C(c-|X)]": (
+        lambda m: m.adc_generator_loss(X_SIGNED, LABELS), -np.mean(np.log(REAL_OF / FAKE_OF))),
+    "ADC, G at 1e4": (
+        lambda m: m.adc_generator_loss(np.float32([[1e4, 0, 0, -1e4]]), np.array([0])), -1e4),
+    "ADC, D": (
+        lambda m: later(m, "d", "adc", X_SIGNED, class_weight=0.3),
+        -L_S - 0.3 * np.mean(np.log(SIGNED[[1, 2, 3], MASKED[1:]])) - 0.3 * np.mean(np.log(FAKE_OF))),
+    "ADC, G with the source": (
+        lambda m: later(m, "g", "adc", X_SIGNED, class_weight=0.3),
+        -np.mean(np.log(FAKE)) - 0.3 * np.mean(np.log(REAL_OF / FAKE_OF))),
+    "D2D-CE": (lambda m: m.d2d_ce_loss(COSINES, UNIT, LABELS), d2d_ce(LABELS)),
+    "D2D-CE, temperature": (
+        lambda m: m.d2d_ce_loss(COSINES, UNIT, LABELS, temperature=0.2), d2d_ce(LABELS, 0.2)),
+    "D2D-CE, margins": (
+        lambda m: m.d2d_ce_loss(COSINES, UNIT, LABELS, positive_margin=0.3, negative_margin=-0.5),
+        d2d_ce(LABELS, 0.5, 0.3, -0.5)),
+    "D2D-CE, over the labelled": (lambda m: m.d2d_ce_loss(COSINES, UNIT, MASKED), d2d_ce(MASKED)),
+    "D2D-CE, no label": (lambda m: m.d2d_ce_loss(COSINES, UNIT, ALL_MASKED), 0),
+    "D2D-CE, D": (
+        lambda m: later(m, "d", "d2d_ce", UNIT), -L_S + d2d_ce(MASKED) + d2d_ce(LABELS)),
+    "D2D-CE, D on real only": (
+        lambda m: later(m, "d", "d2d_ce", UNIT, class_loss_on_fake=False), -L_S + d2d_ce(MASKED)),
+    "D2D-CE, G": (
+        lambda m: later(m, "g", "d2d_ce", UNIT), -np.mean(np.log(FAKE)) + d2d_ce(LABELS)),
     **{f"{dtype} source": (
         lambda m, t=dtype: m.source_loss(half(HALF, t), True), -np.mean(np.log(expit(HALF))))
        for dtype in ("float16", "bfloat16")},
@@ -174,17 +236,39 @@ MUTANTS = [  # what is wrong, the source, what it becomes
     ("class: sum over the batch", " / ops.maximum(labelled, 1.0)", ""),
     ("class: mean over the batch", "ops.maximum(labelled, 1.0)", "picked.shape[0]"),
     ("class: mean over the classes", "ops.maximum(labelled, 1.0)", "picked.shape[1]"),
-    ("class: unlabelled read as class 0", "one_hot(labels,", "one_hot(ops.maximum(labels, 0),"),
-    ("class: unlabelled read as the last", "one_hot(labels,", "one_hot(labels % log_p.shape[-1],"),
+    ("class: unlabelled read as class 0", "picked = ops.one_hot(labels,",
+     "picked = ops.one_hot(ops.maximum(labels, 0),"),
+    ("class: unlabelled read as the last", "picked = ops.one_hot(labels,",
+     "picked = ops.one_hot(labels % log_p.shape[-1],"),
     ("class: no label, 0 / 0", "ops.maximum(labelled, 1.0)", "labelled"),
+    ("ADC: real and fake swapped", "labels if real else", "labels if not real else"),
+    ("ADC: unlabelled read as the last real", "labels >= 0, labels + k, -1", "True, labels + k, -1"),
+    ("ADC: shifted by 2K", "shape[-1] // 2", "shape[-1]"),
+    ("ADC, G: sign", "labels, True) - adc", "labels, True) + adc"),
+    ("ADC, G: paid for being fake", "adc_loss(signed_logits, labels, True) - ",
+     "-adc_loss(signed_logits, labels, True) + 2 * "),
+    ("ADC, G: D's own term", 'if class_head == "adc":\n        classes', 'if False:\n        classes'),
+    ("ADC, D: fake as real", "fake_outputs, fake_labels, False", "fake_outputs, fake_labels, True"),
+    ("D2D: temperature on one side", "positive_margin, 0.0) / temperature", "positive_margin, 0.0)"),
+    ("D2D: temperature inverted", "negative_margin, 0.0) / temp", "negative_margin, 0.0) * temp"),
+    ("D2D: no positive margin", "cosines, axis=1) - positive_margin", "cosines, axis=1)"),
+    ("D2D: no negative margin", "transpose(f)) - negative_margin", "transpose(f))"),
+    ("D2D: attraction not cut off", "ops.minimum(ops.sum(own * c", "ops.add(ops.sum(own * c"),
+    ("D2D: repulsion cut off above", "ops.maximum(ops.matmul(f", "ops.minimum(ops.matmul(f"),
+    ("D2D: pushes its own class away", " - ops.matmul(own, ops.transpose(own))", ""),
+    ("D2D: pushed by the unlabelled", "other = labelled[:, None] * labelled", "other = 1"),
+    ("D2D: likelihood, not loss", "+ repulsion) - attraction", "+ repulsion) + attraction"),
+    ("D2D: denominator without the proxy", "ops.exp(attraction) + repulsion", "1e-9 + repulsion"),
+    ("D2D: unlabelled count", "ops.sum(labelled * each) / ops.maximum(ops.sum(labelled), 1.0)",
+     "ops.mean(each)"),
     ("D: fake taken for real", "(fake_outputs[0], False),", "(fake_outputs[0], True),"),
     ("D: real taken for fake", "real_outputs[0], True, label", "real_outputs[0], False, label"),
     ("D: source from the other batch", "source_loss(fake_outputs[0], False),",
      "source_loss(real_outputs[0], False),"),
-    ("D: class from the other batch", "class_loss(fake_outputs[1], fake_labels),",
-     "class_loss(real_outputs[1], fake_labels),"),
-    ("D: class of the other batch", "class_loss(fake_outputs[1], fake_labels),",
-     "class_loss(fake_outputs[1], real_labels),"),
+    ("D: class from the other batch", "head_loss(fake_outputs, fake_labels, F",
+     "head_loss(real_outputs, fake_labels, F"),
+    ("D: class of the other batch", "head_loss(fake_outputs, fake_labels, F",
+     "head_loss(fake_outputs, real_labels, F"),
     ("D: minus on L_S", "weights = 1.0, 1.0,", "weights = -1.0, 1.0,"),
     ("D: minus on L_S's second term", "weights = 1.0, 1.0,", "weights = 1.0, -1.0,"),
     ("D: minus on L_C", "1.0, class_weight, class", "1.0, -class_weight, class"),

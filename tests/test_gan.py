@@ -5,27 +5,41 @@ import numpy as np
 import pytest
 from keras import layers
 
-from acgan_nb.data import Dataset
+from acgan_nb.data import Dataset, from_pixels, hide_labels, load
+from acgan_nb.evaluate import discriminator_accuracy
 from acgan_nb.gan import ACGAN, LOGS
-from acgan_nb.models import ARCHITECTURES, SoftSigmoid
-from acgan_nb.runs import build_gan
+from acgan_nb.judges import load_judge
+from acgan_nb.models import (
+    ARCHITECTURES,
+    DiscriminativeHead,
+    ProxyHead,
+    SoftSigmoid,
+    SpectralNorm,
+)
+from acgan_nb.runs import build_gan, load_run
 from acgan_nb.train import fit
 
-B, K, PIXELS, RATE = 6, 3, 2, 0.3
+B, K, E, PIXELS, RATE = 6, 3, 4, 2, 0.3
 
 
-def tiny_gan(**options):
+def tiny_gan(spectral_norm=False, **options):
     "G is a table of one 1x2 image per class; D is linear. Both are small enough to redo in NumPy."
     z, label = keras.Input((1,)), keras.Input((), dtype="int32")
     pixels = layers.Add()([layers.Embedding(K, PIXELS)(label), layers.Rescaling(0.0)(z)])
     image = layers.Reshape((1, PIXELS, 1))(pixels)
     x = keras.Input((1, PIXELS, 1))
-    d = keras.Model(x, SoftSigmoid()(layers.Dense(K + 1)(layers.Flatten()(x))))
+    heads = {"acgan": (K + 1, SoftSigmoid()), "adc": (2 * K + 1, DiscriminativeHead())}
+    heads["d2d_ce"] = E + 1, ProxyHead(K)
+    units, head = heads[options.get("class_head", "acgan")]
+    dense = layers.Dense(units, use_bias=not spectral_norm)
+    dense = SpectralNorm(dense) if spectral_norm else dense
+    d = keras.Model(x, head(dense(layers.Flatten()(x))))
     gan = ACGAN(keras.Model([z, label], image), d, ema=0.5)
     rng = np.random.default_rng(3)
     gan.generator.set_weights([rng.uniform(-0.8, 0.8, (K, PIXELS))])
     gan.ema_generator.set_weights(gan.generator.get_weights())
-    d.set_weights([rng.normal(size=(PIXELS, K + 1)), rng.normal(size=K + 1)])
+    for w in d.trainable_weights:
+        w.assign(rng.normal(size=w.shape))
     gan.compile(keras.optimizers.SGD(RATE), keras.optimizers.SGD(RATE), **options)
     return gan
 
@@ -99,6 +113,121 @@ def test_step_maximises_what_the_paper_says(game):
     np.testing.assert_allclose(logs["d_loss"], -d_gain(w, b), rtol=1e-5)
     average = table + (1 - 2 / 11) * (new_table - table)  # decay (1 + t) / (10 + t) at t = 1
     np.testing.assert_allclose(gan.ema_generator.get_weights()[0], average, atol=2e-6)
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def adc_terms(t, images, labels, real):
+    """Source logits, log C(c+|X) or log C(c-|X) as D wants it, and G's log C(c+|X) - log C(c-|X)."""
+    logits = images @ t["kernel"] + t["bias"]
+    log_c = logits[:, :-1] - np.log(np.exp(logits[:, :-1]).sum(1, keepdims=True))
+    known = np.flatnonzero(labels >= 0)
+    plus, minus = log_c[known, labels[known]], log_c[known, K + labels[known]]
+    return logits[:, -1], (plus if real else minus).mean(), (plus - minus).mean()
+
+
+def d2d_terms(t, images, labels, real, tau=0.5, m_p=0.98, m_n=0.02):
+    logits = images @ t["kernel"] + t["bias"]
+    f, v, each = unit(logits[:, :-1]), unit(t["proxies"]), []
+    for i in np.flatnonzero(labels >= 0):
+        own = np.exp(min(f[i] @ v[labels[i]] - m_p, 0) / tau)
+        others = [j for j in np.flatnonzero(labels >= 0) if labels[j] != labels[i]]
+        rest = sum(np.exp(max(f[i] @ f[j] - m_n, 0) / tau) for j in others)
+        each.append(np.log(own / (own + rest)))
+    return logits[:, -1], np.mean(each), np.mean(each)
+
+
+def spectral_terms(t, images, labels, real):
+    w, u = t["kernel"], t["u"]
+    if u is None:
+        sigma = np.linalg.svd(w, compute_uv=False)[0]
+    else:  # one power iteration from u
+        sigma = np.linalg.norm(w.T @ unit(w @ u))
+    logits = images @ w / sigma + t["bias"]
+    log_c = logits[:, :-1] - np.log(np.exp(logits[:, :-1]).sum(1, keepdims=True))
+    known = np.flatnonzero(labels >= 0)
+    return logits[:, -1], log_c[known, labels[known]].mean(), log_c[known, labels[known]].mean()
+
+
+LATER = {"adc": adc_terms, "d2d_ce": d2d_terms, "acgan": spectral_terms}
+
+
+@pytest.mark.parametrize("head", LATER)
+def test_step_with_a_later_head_or_spectral_norm(head):
+    gan = tiny_gan(class_head=head, spectral_norm=head == "acgan")
+    rng = np.random.default_rng(0)
+    real, real_labels = rng.uniform(-1, 1, (B, PIXELS)), np.array([0, 1, 2, -1, 1, -1])
+    gan.set_randomness(0)
+    fake_labels, terms = np.asarray(gan.draw(B)[1]), LATER[head]
+    table = gan.generator.get_weights()[0].astype(float)
+    theta = {w.name: w.numpy().astype(float) for w in gan.discriminator.trainable_weights}
+    converged = None
+    if head == "acgan":  # u as after many steps
+        converged = np.linalg.svd(theta["kernel"])[2][0]
+        gan.discriminator.layers[2].u.assign(converged)
+
+    def d_gain(t):
+        t, fake = {**t, "u": None}, table[fake_labels]
+        s_real, c_real, _ = terms(t, real, real_labels, True)
+        s_fake, c_fake, _ = terms(t, fake, fake_labels, False)
+        l_s = np.mean(-np.log1p(np.exp(-s_real))) + np.mean(-np.log1p(np.exp(s_fake)))
+        return l_s + c_real + c_fake
+
+    new = {k: ascend(lambda a, k=k: d_gain({**theta, k: a}), v) for k, v in theta.items()}
+
+    def g_gain(table):
+        s, _, c = terms({**new, "u": converged}, table[fake_labels], fake_labels, True)
+        return np.mean(-np.log1p(np.exp(-s))) + c
+
+    new_table = ascend(g_gain, table)
+    images = real.reshape(B, 1, PIXELS, 1).astype("float32")
+    logs = gan.train_on_batch(images, real_labels, return_dict=True)
+    for w in gan.discriminator.trainable_weights:
+        np.testing.assert_allclose(w.numpy(), new[w.name], atol=3e-6, err_msg=w.name)
+        assert np.abs(new[w.name] - theta[w.name]).max() > 1e-3
+    np.testing.assert_allclose(gan.generator.get_weights()[0], new_table, atol=3e-6)
+    np.testing.assert_allclose(logs["d_loss"], -d_gain(theta), rtol=1e-5)
+
+
+def test_spectral_norm_holds_while_training_and_resumes(tmp_path):
+    "Singular values of the kernels in use are about 1; halves make a whole; a run loads."
+    options = dict(class_head="d2d_ce", spectral_norm=True, mixed_precision=True, verbose=False)
+    whole = fit("digits", steps=24, outdir=tmp_path / "whole", **options)
+    for steps in (12, 24):
+        halves = fit("digits", steps=steps, outdir=tmp_path / "halves", **options)
+    for a, b in zip(halves.gan.weights, whole.gan.weights):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
+    normalised = [l for l in whole.discriminator.layers if isinstance(l, SpectralNorm)]
+    assert len(normalised) == 5 and not batch_norms(whole.discriminator)
+    for layer in normalised:
+        w = layer.layer.kernel.numpy().reshape(-1, layer.u.shape[0])
+        sigma = np.linalg.norm(w.T @ unit(w @ layer.u.numpy()))  # what the next pass divides by
+        assert np.linalg.svd(w / sigma, compute_uv=False)[0] == pytest.approx(1, abs=0.1)
+    loaded = load_run(tmp_path / "whole")
+    np.testing.assert_array_equal(loaded.sample(3, count=2), whole.sample(3, count=2))
+    x = np.zeros((2, 8, 8, 1), "float32")
+    for a, b in zip(loaded.discriminator(x), whole.discriminator(x)):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_few_labels_train_and_are_evaluated():
+    "100 labels: the shipped judge looks on, all pairs of ten images count, D can be examined."
+    few = hide_labels(load("digits"), 100)
+    run = fit(few, steps=4, evaluate_every=4, verbose=False, class_head="d2d_ce")
+    evaluation, history = run.config["evaluation"], run.history
+    assert (evaluation["judge"], evaluation["pairs"]) == ("digits", 45)
+    assert evaluation["judge_hash"] == load_judge("digits").hash
+    assert all(np.isfinite(values).all() for values in history.values())
+    test = load("digits", "test")
+    classes = np.asarray(run.discriminator(from_pixels(test.images))[1]).argmax(axis=1)
+    found = discriminator_accuracy(run, test.images, test.labels)
+    assert found == np.mean(classes == test.labels)
+
+
+def batch_norms(model):
+    return [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

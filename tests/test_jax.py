@@ -15,7 +15,7 @@ from acgan_nb.runs import load_run
 from acgan_nb.train import fit
 
 CHILD = Path(__file__).with_name("jax_child.py")
-CHECKS = ("one_step", "resumed", "parallel", "compilations", "keras_fit", "errors")
+CHECKS = ("one_step", "later_step", "resumed", "parallel", "compilations", "keras_fit", "errors")
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,14 @@ def cached(folder):
     return {**os.environ, **cache}
 
 
-def test_one_step_agrees_with_tensorflow(found, folder):
+@pytest.mark.parametrize("step", ["one_step", "later_step"])
+def test_one_step_agrees_with_tensorflow(step, found, folder):
     "Same weights, images, latents and classes; no dropout: the same gradients and statistics."
-    logs = jax_child.one_step(folder)
-    assert found["one_step"].keys() == logs.keys()
+    logs = getattr(jax_child, step)(folder)
+    assert found[step].keys() == logs.keys()
     for name, value in logs.items():
-        assert found["one_step"][name] == pytest.approx(value, rel=1e-5), name
-    ours, theirs = (np.load(folder / p) for p in ("tensorflow.npz", "one_step/jax.npz"))
+        assert found[step][name] == pytest.approx(value, rel=1e-5), name
+    ours, theirs = (np.load(folder / p) for p in ("tensorflow.npz", f"{step}/jax.npz"))
     assert ours.files == theirs.files
     for name in ours.files:
         np.testing.assert_allclose(theirs[name], ours[name], rtol=1e-5, atol=1e-6)

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from acgan_nb.sweeps import read_record
+
 ROOT = Path(__file__).parents[1]
 CONFIG = configparser.ConfigParser()
 CONFIG.read(ROOT / "settings.ini", encoding="utf-8")
@@ -152,6 +154,13 @@ def test_results_can_be_traced():
     for folder in filter(Path.is_dir, (ROOT / "results").iterdir()):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         assert re.fullmatch("[0-9a-f]{64}", config["fingerprint"])
+        if (folder / "table.csv").exists():  # of many runs
+            rows, about = read_record(folder)
+            there = {(row["trial"], row["seed"], row["steps"]) for row in rows}
+            trials, seeds = about["trials"], about["seeds"]
+            assert there == {(t, s, about["steps"]) for t in trials for s in seeds}
+            assert about["command"] and about["hardware"] and about["versions"]
+            continue
         assert isinstance(config["seed"], int)
         rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
         assert float(rows[-1].split(",")[0]) == config["steps"]
