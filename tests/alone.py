@@ -1,4 +1,4 @@
-"""Run a notebook as Jupyter would: python -c CODE NOTEBOOK ABSENT SKIPPED MOCKED.
+"""Run a notebook alone: python -c CODE NOTEBOOK ABSENT SKIPPED MOCKED.
 
 ABSENT modules cannot be imported, cells marked as SKIPPED are left out, and the data sets MOCKED
 are TFDS' mock. All are words in one argument."""

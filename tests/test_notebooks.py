@@ -32,7 +32,7 @@ MODULES = {  # extra: what it brings and a plain installation does not
 BUILD = "import sys; from build.__main__ import main; main(sys.argv[1:])"
 CONFIG = configparser.ConfigParser()
 CONFIG.read(ROOT / "settings.ini", encoding="utf-8")
-QUICK = 3  # steps of training, where a notebook has the variable
+QUICK = 1  # steps of training, where a notebook has the variable
 
 
 def python(*command, cwd, **env):
@@ -76,7 +76,7 @@ def site(wheel):
 
 
 def turned_down(cells):
-    "The named variable at the top of a notebook, set to a few steps. How often it was found."
+    "The named variable at the top of a notebook, set to very little. How often it was found."
     found = 0
     for cell in cells:
         if cell["cell_type"] == "code":
