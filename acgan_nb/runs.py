@@ -10,6 +10,7 @@ import json
 import shutil
 import warnings
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 
 import keras
@@ -270,7 +271,7 @@ def export_run(run: Run, folder) -> Path:
 # %% ../nbs/api/09_runs.ipynb #67850fa2
 def results_folder(name: str | None = None) -> Path:
     "Where the committed results, or those of one name, are: in the installed package or the clone."
-    package = Path(__file__).parent
+    package = Path(str(files("acgan_nb")))
     folders = (package / "results", package.parent / "results")  # installed; beside it in a clone
     folder = next((f for f in folders if f.is_dir()), folders[0])
     if name is not None and not (folder / name).exists():
