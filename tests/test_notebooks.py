@@ -103,8 +103,9 @@ def test_notebook(path, site, tmp_path):
 
 
 def test_modules_of_all_extras_are_named():
-    extras = {name.removesuffix("_requirements") for name in CONFIG["DEFAULT"]}
-    assert MODULES.keys() == extras & MODULES.keys() and extras - MODULES.keys() >= {"gpu"}
+    end = "_requirements"
+    extras = {name.removesuffix(end) for name in CONFIG["DEFAULT"] if name.endswith(end)}
+    assert extras == MODULES.keys() | {"gpu"}  # which brings libraries, no module of its own
 
 
 def test_wheel_is_complete_and_small(wheel):
