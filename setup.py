@@ -10,6 +10,8 @@ config = ConfigParser(delimiters="=")
 config.read(here / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
 EXTRAS = ("gpu", "jax", "tensorboard", "fidelity", "ray", "oracles", "dev")
+RESULTS = f"{cfg['lib_name']}.results"  # the committed runs, found by `runs.results_folder`
+SHIPPED = ["**/*.json", "**/*.csv", "**/*.png", "*/generator.weights"]  # what pages read
 
 setup(
     name=cfg["lib_name"],
@@ -22,8 +24,9 @@ setup(
     url=cfg["git_url"],
     keywords=cfg["keywords"].split(),
     license="Apache-2.0",
-    packages=find_packages(include=[cfg["lib_path"], cfg["lib_path"] + ".*"]),
-    package_data={cfg["lib_name"]: ["frozen/*"]},
+    packages=[*find_packages(include=[cfg["lib_path"], cfg["lib_path"] + ".*"]), RESULTS],
+    package_dir={RESULTS: "results"},
+    package_data={cfg["lib_name"]: ["frozen/*"], RESULTS: SHIPPED},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in EXTRAS},

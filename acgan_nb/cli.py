@@ -117,20 +117,24 @@ def train(data, outdir, quiet, **options):
 @click.option("--count", default=10, show_default=True, help="Images per class.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--columns", default=10, show_default=True, help="Images per row of the grid.")
-@click.option("--out", type=FOLDER, help="PNG grid, or else a folder [default: RUN/sample.png].")
+@click.option("--out", type=FOLDER, help="PNG grid, or else a folder [default: in RUN, or RUN.png].")
 def sample(run, label, best, count, seed, columns, out):
-    "Generate images with the trained RUN: one grid, or a folder of single images."
-    from acgan_nb.runs import load_run
+    """Generate images with the trained RUN: one grid, or a folder of single images.
+
+    RUN is a run directory, or else a generator of the package: digits, mnist, cifar10."""
+    from acgan_nb.runs import load_run, pretrained_names, results_folder
     from acgan_nb.settings import check_range
 
     check_range("count", count, 1)
     check_range("columns", columns, 1)
     check_range("seed", seed, 0)
-    trained = load_run(run, best)
+    shipped = not run.exists() and str(run) in pretrained_names()
+    trained = load_run(results_folder(run) if shipped else run, best)
     classes = range(len(trained.config["class_names"])) if label is None else [label]
     labels = [k for k in classes for _ in range(count)]
     images = trained.sample(labels, seed=seed)
-    click.echo(save_images(images, labels, out or run / "sample.png", columns))
+    out = out or (run.with_suffix(".png") if shipped else run / "sample.png")
+    click.echo(save_images(images, labels, out, columns))
 
 # %% ../nbs/api/15_cli.ipynb #807de0b1
 def save_images(images, labels, out, columns=10):

@@ -10,6 +10,7 @@ import html
 import io
 import json
 import tempfile
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -79,13 +80,15 @@ def _plain(values):
     return json.loads(json.dumps(values, default=lambda x: x.tolist()))
 
 # %% ../nbs/api/13_evaluate.ipynb #94c47165
-def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0) -> dict:
+def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | None = None):
     "Train a classifier on each `draw(seed) -> Dataset`, read real test images; mean and std."
     check_range("seeds", seeds, 1, whole=True)
+    turned = {} if steps is None else {"steps": steps}
     hits, images = [], 0
     for s in range(seed + 1, seed + 1 + seeds):
         data = draw(s)
-        pupil = train_judge(data, recipe_for(data), name="GAN-train classifier", seed=s)
+        recipe = replace(recipe_for(data), **turned)
+        pupil = train_judge(data, recipe, name="GAN-train classifier", seed=s)
         hits.append(pupil(test.images) == test.labels)
         images = len(data)
     accuracy = np.mean(hits, axis=1)
@@ -95,6 +98,7 @@ def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0) -> dict:
         "gan_train_by_class": metrics.class_means(np.mean(hits, axis=0), test.labels),
         "gan_train_seeds": seeds,
         "gan_train_images": images,
+        "gan_train_steps": recipe.steps,
     })
 
 
@@ -164,6 +168,7 @@ def evaluate(
     pairs: int = 100,  # for MS-SSIM, per class
     gan_train_seeds: int = 3,  # 0 leaves GAN-train out
     gan_train_samples: int = 20_000,
+    gan_train_steps: int | None = None,  # of each classifier; default: as a judge of this data
     fidelity: bool = False,  # also ask torch-fidelity
     seed: int = 0,
     data_dir=None,
@@ -173,6 +178,8 @@ def evaluate(
         check_range(name, value, low, whole=True)
     check_range("gan_train_seeds", gan_train_seeds, 0, whole=True)
     check_range("gan_train_samples", gan_train_samples, 1, whole=True)
+    if gan_train_steps is not None:
+        check_range("gan_train_steps", gan_train_steps, 1, whole=True)
     train = run_data(run, data_dir=data_dir) if train is None else train
     test = run_data(run, "test", data_dir) if test is None else test
     train, test = (d.subset(range(d.num_classes)) for d in (train, test))
@@ -205,7 +212,7 @@ def evaluate(
     for who, (data, draw) in columns.items():
         report[who] = measure(data.images, data.labels, test, judge, eye, pairs=pairs, seed=seed)
         if gan_train_seeds:
-            report[who] |= gan_train(draw, test, gan_train_seeds, seed)
+            report[who] |= gan_train(draw, test, gan_train_seeds, seed, gan_train_steps)
     if fidelity:
         report["fidelity"] = fidelity_scores(generated.images, train.images)
     report["overfitting"] = overfitting(run, train, test, seed=seed)
@@ -332,7 +339,8 @@ def _lowest(by_class, names):
 
 
 def _ratio(o):
-    return o["nearest_training_image"][1] / o["nearest_training_image_of_test_images"][1]
+    far, control = o["nearest_training_image"][1], o["nearest_training_image_of_test_images"][1]
+    return far / control if control else float("inf")  # test images that are training images
 
 
 def aligned(rows):

@@ -10,6 +10,7 @@ import json
 import shutil
 import warnings
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 
 import keras
@@ -19,13 +20,13 @@ from .data import Dataset, load
 from .gan import ACGAN, LOGS, adam, draw_latents, generate
 from .models import architecture, build_discriminator, build_generator, noise_schedule
 from .monitor import EVALUATIONS
-from .settings import check_config, check_range
+from .settings import check_config, check_range, nearest
 from .storage import load_variables, read_archive, replacing, save_variables, set_variables
 
 # %% auto #0
 __all__ = ['FREE', 'Run', 'build_gan', 'write_config', 'read_config', 'check_same', 'new_history', 'write_history',
            'read_history', 'state_of', 'Checkpoint', 'save_checkpoint', 'find_checkpoint', 'load_run', 'check_links',
-           'run_data', 'export_run']
+           'run_data', 'export_run', 'results_folder', 'new_results_folder', 'pretrained_names', 'load_pretrained']
 
 # %% ../nbs/api/09_runs.ipynb #ad90da92
 @dataclass
@@ -268,3 +269,34 @@ def export_run(run: Run, folder) -> Path:
             shutil.copyfile(run.outdir / name, folder / name)
     save_variables(folder / "generator.weights", run.generator.weights, "float16")
     return folder
+
+# %% ../nbs/api/09_runs.ipynb #67850fa2
+def results_folder(name: str | None = None) -> Path:
+    "Where the committed results, or those of one name, are: in the installed package or the clone."
+    package = Path(str(files("acgan_nb")))
+    folders = (package / "results", package.parent / "results")  # installed; beside it in a clone
+    folder = next((f for f in folders if f.is_dir()), folders[0])
+    if name is not None and not (folder / name).exists():
+        there = sorted(path.name for path in folder.glob("*"))
+        raise ValueError(f"no results {name!r}{nearest(name, there)}; there are {', '.join(there)}")
+    return folder / (name or "")
+
+
+def new_results_folder(name: str) -> Path:
+    "Where a notebook leaves new results: `results/NAME` of the clone it is in, or else right here."
+    here = Path.cwd()
+    clones = [f for f in (here, *here.parents) if (f / "acgan_nb" / "runs.py").exists()]
+    return (clones or [here])[0] / "results" / name
+
+# %% ../nbs/api/09_runs.ipynb #f8be248c
+def pretrained_names() -> list[str]:
+    "The runs that are shipped with their generators."
+    return sorted(path.parent.name for path in results_folder().glob("*/generator.weights"))
+
+
+def load_pretrained(name: str) -> Run:
+    "The shipped run of this name: `pretrained_names()` lists them. `ValueError` if there is none."
+    if name not in (names := pretrained_names()):
+        known = f"{nearest(name, names)}; there is {', '.join(names)}"
+        raise ValueError(f"no pretrained generator {name!r}{known}")
+    return load_run(results_folder(name))

@@ -5,6 +5,7 @@
 # %% ../nbs/api/11_train.ipynb #63ee512c
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
@@ -36,6 +37,7 @@ from acgan_nb.runs import (
     check_links,
     check_same,
     find_checkpoint,
+    load_pretrained,
     load_run,
     new_history,
     read_config,
@@ -43,12 +45,13 @@ from acgan_nb.runs import (
     write_config,
     write_history,
 )
-from .settings import COUNTS, SETTINGS, check_settings, complete_switches
+from .settings import COUNTS, SETTINGS, SWITCHES, check_settings, complete_switches
 from .storage import locked, replacing, save_variables
 
 # %% auto #0
-__all__ = ['ROLLBACKS', 'OUTPUTS', 'as_dataset', 'check_fits', 'HistoryCSV', 'SaveRun', 'save_gif', 'Progress', 'Diverged',
-           'CheckFinite', 'Stopped', 'noting_signals', 'run_steps', 'fit', 'check_fit', 'check_tensorboard']
+__all__ = ['ROLLBACKS', 'OUTPUTS', 'FLAGS', 'as_dataset', 'check_fits', 'HistoryCSV', 'SaveRun', 'save_gif', 'Progress',
+           'Diverged', 'CheckFinite', 'Stopped', 'noting_signals', 'run_steps', 'fit', 'check_fit', 'check_tensorboard',
+           'train_command']
 
 # %% ../nbs/api/11_train.ipynb #552d0d85
 with warnings.catch_warnings():
@@ -533,3 +536,22 @@ def _finish_again(checkpoint, gan, outdir):
     write_history(outdir / "history.csv", checkpoint.history)
     save_variables(outdir / "generator.weights", gan.ema_generator.weights)
     save_gif(outdir)
+
+# %% ../nbs/api/11_train.ipynb #5fc208db
+FLAGS = {"learning_rate": "lr", "d_learning_rate": "lr-d", "beta_1": "beta1"}  # if not the name
+
+
+def train_command(config: dict) -> str:
+    "The `acgan train` line of a run on a named data set: the settings that are not the defaults."
+    usual = {name: p.default for name, p in inspect.signature(fit).parameters.items()}
+    usual |= complete_switches({}) | {"d_learning_rate": config["learning_rate"]}
+    every = (config.get("evaluation") or {}).get("every")
+    chosen = {name: config[name] for name in (*SETTINGS, *SWITCHES)} | {"evaluate_every": every}
+    words = [f"acgan train {config['data']}"]
+    for name, value in chosen.items():
+        flag = FLAGS.get(name, name.replace("_", "-"))
+        if value != usual[name] and isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value != usual[name]:
+            words.append(f"--{flag} {value}")
+    return " ".join(words)

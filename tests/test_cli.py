@@ -26,7 +26,7 @@ from acgan_nb.gan import LOGS
 from acgan_nb.runs import run_data
 from acgan_nb.settings import SWITCHES
 from acgan_nb.storage import digest
-from acgan_nb.train import fit, load_run
+from acgan_nb.train import fit, load_pretrained, load_run
 
 COMMANDS = sorted(main.commands)
 OPTIONS = {option.name: option for option in main.commands["train"].params}
@@ -193,6 +193,20 @@ def test_sample(digits, tmp_path):
     assert (png(tmp_path / found[5]) == expected[5, ..., 0]).all()
     acgan("sample", digits, "--count", 2, "--out", tmp_path / "all")
     assert load(tmp_path / "all").class_counts.tolist() == [2] * 10
+
+
+def test_sample_of_the_package(digits, tmp_path, monkeypatch):
+    "A name that is no folder is a shipped generator's; a folder of that name goes first."
+    monkeypatch.chdir(tmp_path)
+    assert acgan("sample", "digits", "--label", 3, "--count", 6).strip() == "digits.png"
+    shipped = png("digits.png")
+    assert (shipped[:8, :8] == load_pretrained("digits").sample(3, 6)[0, ..., 0]).all()
+    shutil.copytree(digits, "digits")
+    own = Path("digits", "sample.png")
+    assert acgan("sample", "digits", "--label", 3, "--count", 6).strip() == str(own)
+    assert (png(own) != shipped).any()
+    failed = CliRunner().invoke(main, ["sample", "digit"])
+    assert failed.exit_code == 2 and "no run in 'digit'" in failed.stderr
 
 
 def test_plot(digits):

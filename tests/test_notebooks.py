@@ -1,28 +1,139 @@
-"Every notebook runs top to bottom, in a process of its own; cells marked slow or gpu are left out."
+"""Every notebook runs top to bottom, as on Colab: alone in an empty folder, beside the built wheel.
 
+The wheel is built once, by way of a source distribution. What only an extra brings cannot be
+imported, unless the notebook's own first line installs that extra. Training in the experiments is
+turned down by their variable STEPS, and the data sets are TFDS' mock, so nothing is downloaded."""
+
+import configparser
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted((ROOT / "nbs").rglob("[!.]*.ipynb"))
-RUN = """
-import sys
-from pathlib import Path
-from nbdev.config import get_config
-from nbdev.test import test_nb
-passed, _ = test_nb(Path(sys.argv[1]), skip_flags=get_config().tst_flags.split())
-sys.exit(not passed)
+NBS = ROOT / "nbs"
+NOTEBOOKS = sorted(NBS.rglob("[!.]*.ipynb"))
+SOURCES = "acgan_nb", "results", "setup.py", "settings.ini", "MANIFEST.in", "README.md", "LICENSE"
+MODULES = {  # extra: what it brings and a plain installation does not
+    "jax": "jax jaxlib",
+    "tensorboard": "tensorboard",
+    "fidelity": "torch_fidelity torch",
+    "ray": "ray",
+    "oracles": "torch torchmetrics prdc pytorch_msssim",
+    "dev": "nbdev execnb ghapi pytest hypothesis jupytext nbconvert yaml",
+}
+BUILD = "import sys; from build.__main__ import main; main(sys.argv[1:])"
+CONFIG = configparser.ConfigParser()
+CONFIG.read(ROOT / "settings.ini", encoding="utf-8")
+QUICK = 1  # steps of training, where a notebook has the variable
+
+
+def python(*command, cwd, **env):
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", **env}
+    env.pop("MPLBACKEND", None)
+    command = [sys.executable, *map(str, command)]
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    "The wheel that comes out of the source distribution; built once for all workers."
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent
+    with FileLock(common / "wheel.lock"):
+        if not list((common / "dist").glob("*.whl")):
+            build(common / "project", common / "dist")
+    return next((common / "dist").glob("*.whl"))
+
+
+def build(project, dist):
+    project.mkdir(exist_ok=True)
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, project / name)
+    shutil.rmtree(project / "acgan_nb" / "__pycache__", ignore_errors=True)
+    python("-c", BUILD, "--no-isolation", "--outdir", dist, ".", cwd=project)
+
+
+@pytest.fixture(scope="session")
+def site(wheel):
+    "The wheel unpacked: all that a notebook finds of this project."
+    site = wheel.parents[1] / "site"
+    with FileLock(wheel.parents[1] / "wheel.lock"):
+        if not site.exists():
+            zipfile.ZipFile(wheel).extractall(site)
+    return site
+
+
+def turned_down(cells):
+    "The named variable at the top of a notebook, set to very little. How often it was found."
+    found = 0
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            text = "".join(cell["source"])
+            cell["source"], n = re.subn(r"^STEPS = [\d_]+", f"STEPS = {QUICK}", text, flags=re.M)
+            found += n
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.relative_to(NBS).as_posix())
+def test_notebook(path, site, tmp_path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    experiment, text = path.parent.name == "experiments", json.dumps(notebook)
+    assert turned_down(notebook["cells"]) == 1 or not experiment
+    (tmp_path / path.name).write_text(json.dumps(notebook), encoding="utf-8")
+    extras = set(re.findall(r"%pip install -q acgan_nb\[(\w+)\]@git", text))
+    absent = " ".join(MODULES[extra] for extra in MODULES.keys() - extras)
+    skipped = "gpu" if experiment else "notest slow gpu"
+    mocked = " ".join(re.findall(r'NAME = \\"(\w+)\\"', text)) if experiment else ""
+    arguments = path.name, absent, skipped, mocked
+    code = (ROOT / "tests" / "alone.py").read_text(encoding="utf-8")
+    said = python("-c", code, *arguments, cwd=tmp_path, PYTHONPATH=str(site))
+    assert f"package {site / 'acgan_nb'}" in said.splitlines()[-1]
+
+
+def test_modules_of_all_extras_are_named():
+    end = "_requirements"
+    extras = {name.removesuffix(end) for name in CONFIG["DEFAULT"] if name.endswith(end)}
+    assert extras == MODULES.keys() | {"gpu"}  # which brings libraries, no module of its own
+
+
+def test_wheel_is_complete_and_small(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder in (p for p in (ROOT / "results").iterdir() if p.is_dir()):
+        assert f"acgan_nb/results/{folder.name}/config.json" in names
+    assert {f"acgan_nb/{p.name}" for p in (ROOT / "acgan_nb").glob("*.py")} <= names
+    assert not [name for name in names if name.endswith((".html", ".gif", ".pyc"))]
+    assert wheel.stat().st_size < 40e6
+
+
+SAMPLES = """
+import acgan_nb
+from acgan_nb.judges import load_judge
+from acgan_nb.runs import new_results_folder, results_folder
+from acgan_nb.train import load_pretrained
+
+assert acgan_nb.__file__.startswith({site!r}), acgan_nb.__file__
+assert str(results_folder("mnist")).startswith({site!r})
+assert new_results_folder("mnist").relative_to({here!r}).as_posix() == "results/mnist"
+for name in ("digits", "mnist"):
+    threes = load_pretrained(name).sample(3, count=20)
+    read = load_judge(name)(threes)
+    assert threes.shape[0] == 20 and (read == 3).sum() >= 18, (name, read)
+assert load_pretrained("cifar10").sample(0, count=2).shape == (2, 32, 32, 3)
 """
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.relative_to(ROOT / "nbs").as_posix())
-def test_notebook(path):
-    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "agg"}
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, str(path)], cwd=ROOT, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+def test_pretrained_generators_draw_what_they_are_asked_for(site, tmp_path):
+    code = SAMPLES.format(site=str(site), here=str(tmp_path))
+    python("-c", code, cwd=tmp_path, PYTHONPATH=str(site))

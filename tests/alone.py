@@ -1,0 +1,72 @@
+"""Run a notebook alone: python -c CODE NOTEBOOK ABSENT SKIPPED MOCKED.
+
+ABSENT modules cannot be imported, cells marked as SKIPPED are left out, and the data sets MOCKED
+are TFDS' mock. All are words in one argument."""
+
+import importlib.abc
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from IPython.core.interactiveshell import InteractiveShell
+
+EXAMPLES = 300
+
+
+class Absent(importlib.abc.MetaPathFinder):
+    "What a plain installation does not have."
+
+    def __init__(self, names):
+        self.names = names
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}: not in the wheel", name=name)
+
+
+class Shell(InteractiveShell):
+    def enable_gui(self, gui=None):
+        "Figures are drawn, not shown."
+
+
+def mock(names, data_dir):
+    "TFDS' mock, which needs to know the splits of data sets that are not there."
+    import tensorflow_datasets as tfds
+
+    for name in names:
+        builder = tfds.builder(name, data_dir=data_dir)
+        where = {"data_dir": builder.data_dir, "dataset_name": name, "filetype_suffix": "tfrecord"}
+        template = tfds.core.ShardedFileTemplate(**where)
+        one = {"shard_lengths": [EXAMPLES], "num_bytes": 0, "filename_template": template}
+        splits = [tfds.core.SplitInfo(name=split, **one) for split in ("train", "test")]
+        builder.info.set_splits(tfds.core.SplitDict(splits))
+        Path(builder.data_dir).mkdir(parents=True)
+        builder.info.write_to_directory(builder.data_dir)
+    return tfds.testing.mock_data(num_examples=EXAMPLES, data_dir=data_dir)
+
+
+def run(notebook, skipped):
+    "All code cells, figures drawn; the first error ends it."
+    shell = Shell.instance()
+    shell.run_cell("%matplotlib inline").raise_error()
+    for cell in json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        flags = re.findall(r"^#\| (\w+)$", source, re.MULTILINE)
+        if cell["cell_type"] == "code" and not skipped & set(flags):
+            shell.run_cell(source, store_history=True).raise_error()
+
+
+if __name__ == "__main__":
+    notebook, absent, skipped, mocked = sys.argv[1], *(set(text.split()) for text in sys.argv[2:])
+    sys.meta_path.insert(0, Absent(absent))
+    with tempfile.TemporaryDirectory() as folder:
+        if mocked:
+            with mock(mocked, folder):
+                run(notebook, skipped)
+        else:
+            run(notebook, skipped)
+    import acgan_nb
+
+    print("package", acgan_nb.__file__)
