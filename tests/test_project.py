@@ -102,10 +102,29 @@ def test_every_page_is_in_the_sidebar_and_processed(site):
     assert quarto["website"]["repo-url"] == f"https://github.com/{CONFIG['user']}/{CONFIG['repo']}"
 
 
+def test_site_has_both_themes_and_search_and_begins_with_the_idea():
+    quarto = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+    assert quarto["format"]["html"]["theme"].keys() == {"light", "dark"}
+    assert quarto["website"]["search"]["location"] == "navbar" and quarto["website"]["navbar"]
+    home, explained, *_ = quarto["website"]["sidebar"]["contents"]
+    assert (home, explained["contents"][0]) == ("index.ipynb", "explain/the_idea.ipynb")
+
+
+def test_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0" and citation["authors"]
+    assert (citation["title"], citation["version"]) == (CONFIG["title"], CONFIG["version"])
+    assert citation["repository-code"] == f"https://github.com/{CONFIG['user']}/{CONFIG['repo']}"
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_page_has_badge_alt_texts_and_working_links(site, page):
     cells = sources(site, page)
     text = "\n".join(source for source, outputs in cells if outputs is None)  # not the code
+    made = (
+        o.get("data", {}).get("text/markdown", "") for _, outputs in cells for o in outputs or ()
+    )
+    text += "".join("".join(m) for m in made)  # but the tables it makes
     colab = f"github/{CONFIG['user']}/{CONFIG['repo']}/blob/{CONFIG['branch']}/nbs/{page})"
     assert text.count("colab-badge.svg") == 1 and colab in text
     for source, outputs in cells:
