@@ -159,7 +159,8 @@ def data_parallel(devices: int = 1, batch_size: int = 100):
         return keras.distribution.DataParallel(devices=names[:devices])
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy(names[:devices])
+    # The default way to add up confuses two such strategies in one process.
+    return tf.distribute.MirroredStrategy(names[:devices], tf.distribute.ReductionToOneDevice())
 
 
 def scope(distribution):

@@ -154,7 +154,7 @@ class HistoryCSV(keras.callbacks.Callback):
 
 
 def _step(gan):
-    return int(gan.g_optimizer.iterations)
+    return int(keras.ops.convert_to_numpy(gan.g_optimizer.iterations))
 
 # %% ../nbs/api/11_train.ipynb #05035a72
 class SaveRun(keras.callbacks.Callback):
