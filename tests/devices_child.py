@@ -3,11 +3,14 @@ processes.
 
 Every check is a function that returns something JSON can hold; the parent judges it."""
 
+import inspect
 import json
 import os
 import sys
-from functools import partial
 from pathlib import Path
+
+if __name__ == "__main__" and os.environ.get("KERAS_BACKEND") == "jax":
+    sys.modules["tensorflow"] = None  # it is not needed, and takes long to import
 
 import keras
 import numpy as np
@@ -15,7 +18,7 @@ from jax_child import ARCHITECTURES, DATA, DIGITS, TINY, weights
 
 import acgan_nb.train
 from acgan_nb.data import Dataset
-from acgan_nb.gan import LOGS, replica
+from acgan_nb.gan import LOGS
 from acgan_nb.judges import Judge, judge_network
 from acgan_nb.loop import data_parallel, join_processes, process, scope, training_steps
 from acgan_nb.runs import build_gan, load_run
@@ -26,7 +29,7 @@ STILL = tuple(row._replace(dropout=0) for row in ROWS.discriminator)
 ARCHITECTURES["still"] = ROWS._replace(discriminator=STILL)
 # On one device and on several the same: no dropout and no noise, which devices draw by themselves.
 SAME = {**TINY, "arch": "still", "activation_noise": 0.0}
-# Most images of every other batch half are unlabelled.
+# The halves of a batch have unequally many unlabelled images.
 SOME = Dataset(DIGITS.images, np.where(np.arange(len(DIGITS)) % 7 < 5, DIGITS.labels, -1))
 
 
@@ -45,13 +48,10 @@ def steps_with_sgd(devices, sgd=(), **switches):
     return values(gan), logs, traced
 
 
-def configuration(**options):
-    "The configuration of `fit` with these options."
-    import inspect
-
+def configuration(**switches):
+    "The configuration of `fit` with these switches."
     defaults = {k: p.default for k, p in inspect.signature(fit).parameters.items()}
     defaults |= {**SAME, "data": SOME, "steps": 100}
-    switches = {k: v for k, v in options.items() if k not in defaults}
     return check_fit(**{**defaults, "switches": switches})[1]
 
 
@@ -65,7 +65,8 @@ def same_steps(folder):
         two, shared, traced = steps_with_sgd(2, synchronized_batch_norm=switch, **clipped)
         far = float(np.linalg.norm(two - one) / np.linalg.norm(one - start))
         off = max(abs(shared[k] - logs[k]) / abs(logs[k]) for k in LOGS)
-        found[name] = dict(far=far, logs=off, traced=traced, norms=[logs["d_gradient"], logs["g_gradient"]])
+        norms = [logs[k] for k in ("d_gradient", "g_gradient")]
+        found[name] = dict(far=far, logs=off, traced=traced, norms=norms)
     return found
 
 
@@ -86,8 +87,9 @@ def randomness(folder):
             gan.set_randomness(3)
             return dropout(tf.ones((1, 100)), training=True), *gan.draw(8)
 
-        both = [distribution.experimental_local_results(v) for v in tf.function(distribution.run)(draw)]
-    (mask, other), z, labels = ([v.numpy() for v in values] for values in both)
+        drawn = tf.function(distribution.run)(draw)
+    both = map(distribution.experimental_local_results, drawn)
+    (mask, other), z, labels = ([v.numpy() for v in parts] for parts in both)
     gan.set_randomness(3)
     together = [keras.ops.convert_to_numpy(v) for v in gan.draw(8)]
     own = keras.ops.convert_to_numpy(dropout(tf.ones((1, 100)), training=True))
@@ -150,6 +152,13 @@ def together(folder):
     found["weights"] = weights(run.gan).tolist()
     found["files"] = sorted(p.name for p in (folder / "run").iterdir() if p.name[0] != ".")
     return found
+
+
+def refused(folder):
+    try:
+        fit(DATA, steps=1, synchronized_batch_norm=False, **{**SAME, "devices": 2})
+    except ValueError as error:
+        return str(error)
 
 
 def untrained_judge(data, folder, seed):
