@@ -94,7 +94,7 @@ def with_data_options(command):
 @click.option("--save-minutes", default=10.0, show_default=True, help="And a checkpoint so often.")
 @click.option("--evaluate-every", type=int, help="Steps between evaluations [default: none].")
 @click.option("--steps-per-execution", type=int, help="Steps in one call [default: 1; GPU: a row].")
-@click.option("--devices", default=1, show_default=True, help="That share each batch (JAX).")
+@click.option("--devices", default=1, show_default=True, help="Devices that share each batch.")
 @click.option("--log-every", default=50, show_default=True, help="Steps per row of the history.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard logs to OUTDIR/tensorboard.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -102,8 +102,10 @@ def with_data_options(command):
 def train(data, outdir, quiet, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
     sub-folder of images per class."""
+    from acgan_nb.loop import join_processes
     from acgan_nb.train import fit
 
+    join_processes()
     outdir = outdir or Path("runs") / Path(data.rstrip("/")).name
     run = fit(data, outdir=outdir, verbose=not quiet, **options)
     step, seconds = run.history["step"][-1], run.history["seconds"][-1]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from functools import partial
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -13,13 +14,13 @@ from fastcore.basics import patch
 from keras import ops
 
 from .data import from_pixels, to_pixels
-from .losses import discriminator_loss, generator_loss
+from .losses import at_least_one, average, discriminator_loss, generator_loss, replica
 from .models import ActivationNoise
 from .settings import SWITCHES, check_choice, check_range
 
 # %% auto #0
-__all__ = ['LOGS', 'DRAWS_PER_STEP', 'draw_latents', 'generate', 'interpolate', 'ACGAN', 'source_probability', 'class_accuracy',
-           'adam', 'has_gpu', 'share', 'global_norm']
+__all__ = ['COPIES', 'LOGS', 'DRAWS_PER_STEP', 'draw_latents', 'generate', 'own', 'interpolate', 'ACGAN', 'source_probability',
+           'class_accuracy', 'adam', 'has_gpu', 'share', 'global_norm', 'average_gradients', 'update']
 
 # %% ../nbs/api/05_gan.ipynb #b08a5c03
 def draw_latents(count: int, latent_dim: int = 100, latent: str = "normal", seed: int = 0):
@@ -35,9 +36,23 @@ def generate(generator, z, labels, batch_size: int = 500):
     "uint8 images (N, H, W, C) of latents z (N, latent_dim) and class ids (N,), in inference mode."
     labels = np.asarray(labels, "int32")
     compiled = keras.backend.backend() == "jax"  # where it pays more than it costs
+    generator = own(generator)
     run = generator.predict_on_batch if compiled else partial(generator, training=False)
     parts = [slice(i, i + batch_size) for i in range(0, len(z), batch_size)]
     return np.concatenate([to_pixels(run([z[part], labels[part]])) for part in parts])
+
+
+COPIES = WeakKeyDictionary()
+
+
+def own(model):
+    "The model, or if it is spread over several processes a copy that this one can call alone."
+    if all(getattr(w.value, "is_fully_addressable", True) for w in model.weights):
+        return model
+    if model not in COPIES:
+        COPIES[model] = keras.models.clone_model(model)
+    COPIES[model].set_weights(model.get_weights())
+    return COPIES[model]
 
 # %% ../nbs/api/05_gan.ipynb #b9deaaa1
 def interpolate(start, end, steps: int = 8, spherical: bool = False):
@@ -122,7 +137,7 @@ def class_accuracy(class_logits, labels):
     labels = ops.cast(labels, "int32")
     labelled = ops.cast(labels >= 0, "float32")
     right = ops.cast(ops.cast(ops.argmax(class_logits, axis=-1), "int32") == labels, "float32")
-    return ops.sum(right * labelled) / ops.maximum(ops.sum(labelled), 1.0)
+    return ops.sum(right * labelled) / at_least_one(labelled)
 
 # %% ../nbs/api/05_gan.ipynb #d4a65825
 def adam(learning_rate=2e-4, beta_1=0.5, clip_norm=0.0):
@@ -245,12 +260,14 @@ def set_randomness(self: ACGAN, step):
     for owner in (self, *(l for l in noisy if hasattr(l, "seed_generator"))):
         state = owner.seed_generator.state
         seed = ops.cast(owner.seed_generator.get_config()["seed"], state.dtype)
+        if owner is not self:
+            seed += ops.cast(replica()[0], state.dtype)
         state.assign(ops.stack([seed, ops.cast(step, state.dtype) * DRAWS_PER_STEP]))
 
 
 @patch
 def draw(self: ACGAN, count):
-    "Latent vectors (count, latent_dim) and class ids (count,) for one training step."
+    "Latent vectors (count, latent_dim) and class ids (count,) for one step; of them our share."
     shape, seed = (count, self.latent_dim), self.seed_generator
     labels = keras.random.randint((count,), 0, self.num_classes, seed=seed)
     if self.latent == "normal":
@@ -261,7 +278,10 @@ def draw(self: ACGAN, count):
 
 
 def share(batch):
-    "Divide a batch among the devices, if there are several."
+    "Divide a batch among the devices, if there are several. On TensorFlow: this device's share."
+    number, count = replica()
+    if count > 1:
+        return ops.reshape(batch, (count, -1, *batch.shape[1:]))[number]
     distribution = keras.distribution.distribution()
     if distribution is None:
         return batch
@@ -321,21 +341,39 @@ def play(self: ACGAN, real, real_labels, z, fake_labels):
 
     fake, _, to_g = self.pullback(make, g_weights)
     d_loss, d_logs, to_d = self.pullback(judge, d_weights)
-    d_gradients = to_d(ops.ones_like(d_loss))
-    self.d_optimizer.apply(d_gradients, d_weights)
+    d_gradients = average_gradients(to_d(ops.ones_like(d_loss)))
+    update(self.d_optimizer, d_gradients, d_weights)
     g_loss, g_logs, to_fake = self.pullback(
         lambda fake: self.g_objective(fake, fake_labels), inputs=[fake]
     )
-    g_gradients = to_g(*to_fake(ops.ones_like(g_loss)))
-    self.g_optimizer.apply(g_gradients, g_weights)
+    g_gradients = average_gradients(to_g(*to_fake(ops.ones_like(g_loss))))
+    update(self.g_optimizer, g_gradients, g_weights)
     norms = dict(d_gradient=global_norm(d_gradients), g_gradient=global_norm(g_gradients))
-    return {**d_logs, **g_logs, **norms}
+    return {**average({**d_logs, **g_logs}), **norms}
 
 
 def global_norm(gradients):
     "Euclidean norm over all of them; a variable without influence has None."
     dense = [ops.convert_to_tensor(g, "float32") for g in gradients if g is not None]
-    return ops.sqrt(sum(ops.sum(ops.square(g)) for g in dense))
+    return ops.sqrt(ops.sum(ops.stack([ops.sum(ops.square(g)) for g in dense])))
+
+# %% ../nbs/api/05_gan.ipynb #f3f7b92e
+def average_gradients(gradients):
+    "Averaged over the devices that share a batch; a variable without influence has None."
+    if replica()[1] == 1:
+        return gradients
+    known = {i: ops.convert_to_tensor(g) for i, g in enumerate(gradients) if g is not None}
+    known = average(known)
+    return [known.get(i) for i in range(len(gradients))]
+
+
+def update(optimizer, gradients, weights):
+    "Apply gradients that are the same on all devices, once."
+    number, count = replica()
+    if count > 1:
+        once = [g if g is None else g * ops.cast(number == 0, g.dtype) for g in gradients]
+        gradients = once
+    optimizer.apply(gradients, weights)
 
 # %% ../nbs/api/05_gan.ipynb #500b3943
 @patch
@@ -350,18 +388,20 @@ def update_ema(self: ACGAN):
 @patch
 def step(self: ACGAN, batch):
     "One step on a batch of (images, labels): D, G, average. Returns the running means of the logs."
-    images, real_labels = map(share, keras.utils.unpack_x_y_sample_weight(batch)[:2])
+    images, real_labels = keras.utils.unpack_x_y_sample_weight(batch)[:2]
     uint8 = keras.backend.standardize_dtype(images.dtype) == "uint8"
     real = from_pixels(images) if uint8 else images
     step = self.g_optimizer.iterations
     self.set_randomness(step)
     if self.game["activation_noise"] is not None:
         self.set_activation_noise(self.game["activation_noise"](step))
-    z, fake_labels = self.draw(ops.shape(real)[0])
+    devices = replica()[1]
+    z, fake_labels = self.draw(ops.shape(real)[0] * devices)
     logs = self.play(real, real_labels, z, fake_labels)
     self.update_ema()
+    once = 1 / devices if devices > 1 else None  # Keras adds up what the devices saw
     for name in LOGS:
-        self.logged[name].update_state(logs[name])
+        self.logged[name].update_state(logs[name], sample_weight=once)
     return {name: self.logged[name].result() for name in LOGS}
 
 
@@ -371,6 +411,14 @@ def set_activation_noise(self: ACGAN, stddev):
     for layer in self.discriminator.layers:
         if isinstance(layer, ActivationNoise):
             layer.stddev.assign(stddev)
+
+# %% ../nbs/api/05_gan.ipynb #c1fb6c3d
+@patch
+def synchronize(self: ACGAN):
+    "Batch statistics over all devices that share a batch (TensorFlow; on JAX they always are)."
+    for layer in (*self.generator.layers, *self.discriminator.layers):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
 
 # %% ../nbs/api/05_gan.ipynb #49f03a36
 @patch

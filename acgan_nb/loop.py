@@ -5,6 +5,7 @@
 # %% ../nbs/api/10_loop.ipynb #55a0076e
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from functools import partial
 
@@ -13,11 +14,12 @@ import numpy as np
 from keras import ops
 
 from .data import Dataset, batch_indices
-from .gan import ACGAN, LOGS
+from .gan import ACGAN, LOGS, share
 from .settings import check_range
 
 # %% auto #0
-__all__ = ['next_stop', 'fits_on_device', 'training_steps', 'data_parallel', 'scope', 'replicate']
+__all__ = ['next_stop', 'fits_on_device', 'training_steps', 'data_parallel', 'scope', 'replicate', 'join_processes', 'process',
+           'wait_for_all']
 
 # %% ../nbs/api/10_loop.ipynb #ab65e674
 def next_stop(step: int, end: int, periods, most: int) -> int:
@@ -28,9 +30,17 @@ def next_stop(step: int, end: int, periods, most: int) -> int:
 def _tensorflow_loop(gan, most):
     import tensorflow as tf
 
-    @tf.function(jit_compile=gan.jit_compile)
-    def step(images, labels, index):
+    strategy = gan.distribute_strategy  # of one device, if no other was chosen
+    alone = strategy.num_replicas_in_sync == 1  # XLA cannot compile what devices tell each other
+
+    def own_step(images, labels, index):
+        index = share(index)
         return gan.train_step((tf.gather(images, index), tf.gather(labels, index)))
+
+    @tf.function(jit_compile=gan.jit_compile and alone)
+    def step(images, labels, index):
+        logs = strategy.run(own_step, (images, labels, index))
+        return {name: strategy.experimental_local_results(v)[0] for name, v in logs.items()}
 
     @tf.function(reduce_retracing=True)
     def steps(images, labels, indices):
@@ -55,7 +65,8 @@ def _jax_loop(gan, most):
 
     @compiled
     def step(state, images, labels, index):
-        return gan.train_step(state, (ops.take(images, index, 0), ops.take(labels, index, 0)))
+        batch = share(ops.take(images, index, 0)), share(ops.take(labels, index, 0))
+        return gan.train_step(state, batch)
 
     @compiled
     def steps(state, images, labels, indices, count):
@@ -131,31 +142,84 @@ def training_steps(
     advance.compiled = loop.compiled
     return advance
 
-# %% ../nbs/api/10_loop.ipynb #661c3777
+# %% ../nbs/api/10_loop.ipynb #39af7400
 def data_parallel(devices: int = 1, batch_size: int = 100):
-    "The Keras distribution for so many devices, None for one. `ValueError` if it cannot be."
+    "The distribution for so many devices, None for one. `ValueError` if it cannot be."
     check_range("devices", devices, 1, whole=True)
+    names, processes = keras.distribution.list_devices(), process()[1]
+    if processes > 1 and devices != len(names):
+        raise ValueError(f"devices={devices}, but {processes} processes train on all {len(names)}")
     if devices == 1:
         return None
-    if keras.backend.backend() != "jax":
-        raise ValueError(f"devices={devices} needs the JAX backend: set KERAS_BACKEND=jax")
-    names = keras.distribution.list_devices()
     if devices > len(names):
         raise ValueError(f"devices={devices}, but there are {len(names)}: {', '.join(names)}")
     if batch_size % devices:
         raise ValueError(f"batch_size {batch_size} cannot be shared by {devices} devices")
-    return keras.distribution.DataParallel(devices=names[:devices])
+    if keras.backend.backend() == "jax":
+        return keras.distribution.DataParallel(devices=names[:devices])
+    import tensorflow as tf
+
+    # The default way to add up confuses two such strategies in one process.
+    return tf.distribute.MirroredStrategy(names[:devices], tf.distribute.ReductionToOneDevice())
 
 
 def scope(distribution):
     "Where a gan for this distribution is built and trained."
     return distribution.scope() if distribution else nullcontext()
 
-
+# %% ../nbs/api/10_loop.ipynb #34530fff
 def replicate(array):
-    "A NumPy array on the device, or on all of them."
-    distribution = keras.distribution.distribution()
-    if distribution is None:
-        return ops.convert_to_tensor(array)
+    "A NumPy array on the device, or on each of those that share the batches."
+    if keras.distribution.distribution():
+        return _replicate_jax(array, keras.distribution.distribution())
+    if keras.backend.backend() == "tensorflow":
+        return _replicate_tensorflow(array)
+    return ops.convert_to_tensor(array)
+
+
+def _replicate_jax(array, distribution):
+    import jax
+
     layout = keras.distribution.TensorLayout([None] * array.ndim, distribution.device_mesh)
-    return keras.distribution.distribute_tensor(array, layout)
+    whole = layout.backend_layout
+    return jax.make_array_from_callback(array.shape, whole, lambda part: array[part])
+
+
+def _replicate_tensorflow(array):
+    import tensorflow as tf
+
+    strategy = tf.distribute.get_strategy()
+    if strategy.num_replicas_in_sync == 1:
+        return ops.convert_to_tensor(array)
+
+    def copy(context):
+        with tf.device(strategy.extended.worker_devices[context.replica_id_in_sync_group]):
+            return tf.constant(array)
+
+    return strategy.experimental_distribute_values_from_function(copy)
+
+# %% ../nbs/api/10_loop.ipynb #89530db6
+def join_processes():
+    "Meet the others, if KERAS_DISTRIBUTION_NUM_PROCESSES says that there are any. Before all else."
+    if int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES") or 1) == 1:
+        return
+    if keras.backend.backend() != "jax":
+        raise ValueError("several processes need the JAX backend: set KERAS_BACKEND=jax")
+    keras.distribution.initialize()
+
+
+def process():
+    "(number of this process, how many train together): (0, 1) unless JAX was told otherwise."
+    if keras.backend.backend() != "jax":
+        return 0, 1
+    import jax
+
+    return jax.process_index(), jax.process_count()
+
+
+def wait_for_all():
+    "Return when every process has come here."
+    if process()[1] > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices("acgan_nb")

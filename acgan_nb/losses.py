@@ -5,13 +5,35 @@
 # %% ../nbs/api/04_losses.ipynb #968962b8
 from __future__ import annotations
 
+import keras
 from keras import ops
 
 from .settings import SWITCHES, check_choice
 
 # %% auto #0
-__all__ = ['source_loss', 'class_loss', 'adc_loss', 'adc_generator_loss', 'd2d_ce_loss', 'head_loss', 'weighted_sum',
-           'discriminator_loss', 'generator_loss']
+__all__ = ['replica', 'average', 'source_loss', 'at_least_one', 'class_loss', 'adc_loss', 'adc_generator_loss', 'd2d_ce_loss',
+           'head_loss', 'weighted_sum', 'discriminator_loss', 'generator_loss']
+
+# %% ../nbs/api/04_losses.ipynb #2fb09bc2
+def replica():
+    "(number of this device, how many share the batch) in a TensorFlow strategy's step; else (0, 1)."
+    if keras.backend.backend() != "tensorflow":
+        return 0, 1
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return 0, 1
+    return context.replica_id_in_sync_group, context.num_replicas_in_sync
+
+
+def average(values):
+    "A tensor, or a list or dict of them, averaged over the devices that share a batch."
+    if replica()[1] == 1:
+        return values
+    import tensorflow as tf
+
+    return tf.distribute.get_replica_context().all_reduce("mean", values)
 
 # %% ../nbs/api/04_losses.ipynb #7586379e
 def source_loss(source_logits, real: bool, label_smoothing: float = 0.0):
@@ -26,14 +48,18 @@ def source_loss(source_logits, real: bool, label_smoothing: float = 0.0):
     return ops.mean(target * ops.softplus(-s) + (1.0 - target) * ops.softplus(s))
 
 # %% ../nbs/api/04_losses.ipynb #3649ede4
+def at_least_one(labelled):
+    "How many images are labelled, at least one; of a shared batch, each device's part of that."
+    return ops.maximum(average(ops.sum(labelled)), 1.0 / replica()[1])
+
+
 def class_loss(class_logits, labels):
     """-E[log P(C=label|X)] in nats, over the labelled images: a scalar, 0 if there are none.
 
     `class_logits` (B, K), `labels` (B,) in 0..K-1, or -1 where the class is unknown."""
     log_p = ops.log_softmax(ops.cast(class_logits, "float32"), axis=-1)
     picked = ops.one_hot(labels, log_p.shape[-1], dtype="float32")  # all zeros for -1
-    labelled = ops.sum(picked)
-    return -ops.sum(picked * log_p) / ops.maximum(labelled, 1.0)
+    return -ops.sum(picked * log_p) / at_least_one(picked)
 
 # %% ../nbs/api/04_losses.ipynb #540f17d0
 def adc_loss(signed_logits, labels, real: bool):
@@ -68,7 +94,7 @@ def d2d_ce_loss(
     other = labelled[:, None] * labelled - ops.matmul(own, ops.transpose(own))  # 1: other class
     repulsion = ops.sum(other * ops.exp(near), axis=1)
     each = ops.log(ops.exp(attraction) + repulsion) - attraction
-    return ops.sum(labelled * each) / ops.maximum(ops.sum(labelled), 1.0)
+    return ops.sum(labelled * each) / at_least_one(labelled)
 
 # %% ../nbs/api/04_losses.ipynb #ee4324fa
 def head_loss(outputs, labels, real: bool, class_head: str = "acgan"):

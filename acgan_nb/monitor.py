@@ -134,7 +134,7 @@ class Monitor(keras.callbacks.Callback):
         self.sample = partial(generate, model.ema_generator, z, self.reference.labels)
 
     def on_train_batch_end(self, batch, logs=None):
-        step = int(self.model.g_optimizer.iterations)
+        step = int(keras.ops.convert_to_numpy(self.model.g_optimizer.iterations))
         if step % self.every and step != self.steps:
             return
         numbers, similarity = self.reference.compare(self.sample())

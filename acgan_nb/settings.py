@@ -25,6 +25,7 @@ SWITCHES = {  # name: (default, allowed values or None, what it does)
     "spectral_norm": (False, None, "D's layers divided by their largest singular value; no batch norm"),
     "label_smoothing": (0.0, None, "One-sided smoothing of the source label of real images"),
     "batch_statistics": ("separate", ("separate", "joint"), "D's batch norm over real and generated"),
+    "synchronized_batch_norm": (True, None, "Devices that share a batch share its batch statistics"),
     "noise_schedule": ("constant", ("constant", "linear", "three_stage"), "Annealing of D's noise"),
     "mixed_precision": (False, None, "bfloat16 convolutions; float32 weights, heads and losses"),
     "clip_norm": (0.0, None, "Clip G's and D's gradients to this global norm; 0: never"),

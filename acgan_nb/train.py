@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +28,14 @@ from tqdm import TqdmWarning
 from .data import Dataset, check_batch_size, image_grid, load
 from .gan import has_gpu
 from .judges import judge_for
-from .loop import data_parallel, next_stop, scope, training_steps
+from acgan_nb.loop import (
+    data_parallel,
+    next_stop,
+    process,
+    scope,
+    training_steps,
+    wait_for_all,
+)
 from .models import ARCHITECTURES, architecture
 from .monitor import EVALUATIONS, Monitor, describe, possible_pairs, reference
 from acgan_nb.runs import (
@@ -150,7 +157,7 @@ class HistoryCSV(keras.callbacks.Callback):
 
 
 def _step(gan):
-    return int(gan.g_optimizer.iterations)
+    return int(keras.ops.convert_to_numpy(gan.g_optimizer.iterations))
 
 # %% ../nbs/api/11_train.ipynb #05035a72
 class SaveRun(keras.callbacks.Callback):
@@ -376,7 +383,7 @@ def fit(
     log_every: int = 50,  # steps per row of the history
     tensorboard: bool = False,  # write TensorBoard logs to outdir/tensorboard
     steps_per_execution: int | None = None,  # steps in one call; default: 1, on a GPU log_every
-    devices: int = 1,  # that share each batch (JAX)
+    devices: int = 1,  # that share each batch; of all processes, if there are several
     classes=None,  # of `load`
     size: int | None = None,  # of `load`
     data_dir: str | None = None,  # of `load`
@@ -390,11 +397,22 @@ def fit(
     if outdir is None:
         return _train(config, data, None, evaluate_every, how)
     outdir = Path(outdir).expanduser()
-    _make_folder(outdir)
-    with locked(outdir):
-        if not resume:
-            _clear(outdir)
+    with _prepared(outdir, resume):
         return _train(config, data, outdir, evaluate_every, how)
+
+
+@contextmanager
+def _prepared(outdir, resume):
+    "The run directory made, locked and if need be emptied by the first process, for all of them."
+    with ExitStack() as stack:
+        if process()[0] == 0:
+            _make_folder(outdir)
+            stack.enter_context(locked(outdir))
+            if not resume:
+                _clear(outdir)
+        wait_for_all()
+        yield
+        wait_for_all()
 
 # %% ../nbs/api/11_train.ipynb #5b46c901
 def check_fit(data, switches, **options):
@@ -423,6 +441,7 @@ def check_fit(data, switches, **options):
         verbose=o.verbose,
         tensorboard=o.tensorboard,
         distribution=data_parallel(o.devices, o.batch_size),
+        writes=process()[0] == 0,
         most=o.steps_per_execution or (o.log_every if has_gpu() else 1),
         periods=[n for n in (o.log_every, o.evaluate_every, save_every) if n],
     )
@@ -438,6 +457,9 @@ def _check_combinations(switches, o):
         raise ValueError("on_divergence='rollback' needs an outdir: that is where it goes back to")
     if switches["on_collapse"] == "stop" and o.evaluate_every is None:
         raise ValueError("on_collapse='stop' needs evaluate_every: evaluations see a collapse")
+    several_on_jax = o.devices > 1 and keras.backend.backend() == "jax"
+    if several_on_jax and not switches["synchronized_batch_norm"]:
+        raise ValueError("synchronized_batch_norm=False needs the TensorFlow backend or devices=1")
 
 
 def check_tensorboard(outdir):
@@ -452,12 +474,13 @@ def check_tensorboard(outdir):
 # %% ../nbs/api/11_train.ipynb #1ec44288
 def _train(config, data, outdir, evaluate_every, how):
     checkpoint = outdir and _find_run(outdir, config)
-    monitor = None
+    wait_for_all()  # before the first process writes another one
+    written, monitor = outdir if how.writes else None, None
     if evaluate_every:
-        judge, pairs = judge_for(data, outdir, config["seed"]), possible_pairs(data)
+        judge, pairs = judge_for(data, written, config["seed"]), possible_pairs(data)
         real = reference(data, judge, pairs=pairs, seed=config["seed"])
         config["evaluation"] = {"every": evaluate_every, **describe(real, config["image_shape"])}
-        best, stop = outdir and outdir / "best.weights", config["on_collapse"] == "stop"
+        best, stop = written and written / "best.weights", config["on_collapse"] == "stop"
         monitor = Monitor(real, evaluate_every, config["steps"], best, stop)
     elif checkpoint:
         config["evaluation"] = checkpoint.config.get("evaluation")
@@ -466,6 +489,7 @@ def _train(config, data, outdir, evaluate_every, how):
         try:
             return _train_from(checkpoint, config, data, outdir, monitor, how)
         except Diverged as error:
+            wait_for_all()
             checkpoint = outdir and find_checkpoint(outdir)
             again = config["on_divergence"] == "rollback" and len(config["rollbacks"]) < ROLLBACKS
             good = f"; the last good state is step {checkpoint.step}" if checkpoint else ""
@@ -477,14 +501,20 @@ def _train(config, data, outdir, evaluate_every, how):
 # %% ../nbs/api/11_train.ipynb #decb2eb2
 def _train_from(checkpoint, config, data, outdir, monitor, how):
     steps, history = config["steps"], new_history(bool(monitor))
+    written = outdir if how.writes else None  # by one process only
     with scope(how.distribution):
         gan = build_gan(config)
+    shared = how.distribution and keras.backend.backend() == "tensorflow"
+    if shared and config["synchronized_batch_norm"]:
+        gan.synchronize()
     if checkpoint:
         checkpoint.restore(gan)
         history = _with_columns(checkpoint.history, history)
     start = _step(gan)
     if checkpoint and start >= steps:
-        _finish_again(checkpoint, gan, outdir)
+        if written:
+            _finish_again(checkpoint, gan, outdir)
+        wait_for_all()
         return load_run(outdir)
     slower = 0.5 ** len(config["rollbacks"])
     gan.g_optimizer.learning_rate = config["learning_rate"] * slower
@@ -492,10 +522,10 @@ def _train_from(checkpoint, config, data, outdir, monitor, how):
     if monitor and checkpoint and checkpoint.monitor:
         monitor.state = checkpoint.monitor
     run = Run(gan.ema_generator, gan.discriminator, history, config, outdir, gan)
-    path, seconds = outdir and outdir / "history.csv", checkpoint.seconds if checkpoint else 0.0
+    path, seconds = written and written / "history.csv", checkpoint.seconds if checkpoint else 0.0
     log = HistoryCSV(history, how.steps_per_epoch, config["log_every"], path, seconds)
     own, save = [CheckFinite(), *([monitor] if monitor else []), log], None
-    if outdir:
+    if written:
         write_config(outdir, config)
 
         def about():
@@ -503,20 +533,22 @@ def _train_from(checkpoint, config, data, outdir, monitor, how):
             return dict(state, monitor=monitor and monitor.state, seconds=log.seconds)
 
         save = SaveRun(run, about, how.save_every, how.save_minutes)
-    if how.tensorboard:
+    if how.tensorboard and written:
         often = config["log_every"]
         own.append(keras.callbacks.TensorBoard(outdir / "tensorboard", update_freq=often))
     order = dict(seed=config["seed"], start=start, most=how.most, distribution=how.distribution)
     advance = training_steps(gan, data, config["batch_size"], **order)
-    shown = dict(total=steps, initial=start, unit="step", mininterval=0.5, disable=not how.verbose)
-    with noting_signals() if outdir else nullcontext([]) as caught, tqdm(**shown) as bar:
+    shown = dict(total=steps, initial=start, unit="step", mininterval=0.5)
+    shown["disable"] = not (how.verbose and how.writes)
+    stoppable = outdir and process()[1] == 1  # several would have to agree on a step
+    with noting_signals() if stoppable else nullcontext([]) as caught, tqdm(**shown) as bar:
         all_callbacks = [*own, *how.callbacks, *([save] if save else []), Progress(bar)]
         stops = dict(periods=how.periods, most=how.most, caught=caught)
         run_steps(gan, advance, start, steps, how.steps_per_epoch, all_callbacks, **stops)
         if _step(gan) == steps or gan.stop_training:
             log.finish()
             save and save.finish()
-        else:
+        elif save:
             save.checkpoint()
     if caught:
         text = f"stopped by {caught[0].name} after step {_step(gan)} of {steps}, all of it saved"

@@ -3,7 +3,7 @@
 import pytest
 
 SPREAD = ("test_notebooks.py", "test_reliability.py")
-FIRST = ("test_sweeps.py", "test_evaluate.py", "test_jax.py")  # long: no worker should end with one
+FIRST = ("test_sweeps.py", "test_evaluate.py", "test_jax.py", "test_devices.py")  # long: no worker should end with one
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -67,6 +67,7 @@ REACHED = {  # keyword of fit: the arguments that set it, and its value then
     "class_loss_on_fake": ("--no-class-loss-on-fake", False),
     "label_smoothing": ("--label-smoothing 0.1", 0.1),
     "batch_statistics": ("--batch-statistics joint", "joint"),
+    "synchronized_batch_norm": ("--no-synchronized-batch-norm", False),
     "noise_schedule": ("--noise-schedule linear", "linear"),
     "mixed_precision": ("--mixed-precision", True),
 }
