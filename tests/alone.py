@@ -30,6 +30,11 @@ class Shell(InteractiveShell):
     def enable_gui(self, gui=None):
         "Figures are drawn, not shown."
 
+    def showtraceback(self, *args, **options):
+        "IPython goes on when a figure cannot be drawn; a test should not."
+        super().showtraceback(*args, **options)
+        self.failed = True
+
 
 def mock(names, data_dir):
     "TFDS' mock, which needs to know the splits of data sets that are not there."
@@ -50,12 +55,14 @@ def mock(names, data_dir):
 def run(notebook, skipped):
     "All code cells, figures drawn; the first error ends it."
     shell = Shell.instance()
+    shell.failed = False
     shell.run_cell("%matplotlib inline").raise_error()
     for cell in json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
         flags = re.findall(r"^#\| (\w+)$", source, re.MULTILINE)
         if cell["cell_type"] == "code" and not skipped & set(flags):
             shell.run_cell(source, store_history=True).raise_error()
+            assert not shell.failed, source
 
 
 if __name__ == "__main__":
