@@ -6,6 +6,7 @@ are TFDS' mock. All are words in one argument."""
 import importlib.abc
 import json
 import re
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -68,6 +69,7 @@ def run(notebook, skipped):
 if __name__ == "__main__":
     notebook, absent, skipped, mocked = sys.argv[1], *(set(text.split()) for text in sys.argv[2:])
     sys.meta_path.insert(0, Absent(absent))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with tempfile.TemporaryDirectory() as folder:
         if mocked:
             with mock(mocked, folder):
