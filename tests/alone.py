@@ -6,6 +6,7 @@ are TFDS' mock. All are words in one argument."""
 import importlib.abc
 import json
 import re
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -30,6 +31,11 @@ class Shell(InteractiveShell):
     def enable_gui(self, gui=None):
         "Figures are drawn, not shown."
 
+    def showtraceback(self, *args, **options):
+        "IPython goes on when a figure cannot be drawn; a test should not."
+        super().showtraceback(*args, **options)
+        self.failed = True
+
 
 def mock(names, data_dir):
     "TFDS' mock, which needs to know the splits of data sets that are not there."
@@ -50,17 +56,20 @@ def mock(names, data_dir):
 def run(notebook, skipped):
     "All code cells, figures drawn; the first error ends it."
     shell = Shell.instance()
+    shell.failed = False
     shell.run_cell("%matplotlib inline").raise_error()
     for cell in json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
         flags = re.findall(r"^#\| (\w+)$", source, re.MULTILINE)
         if cell["cell_type"] == "code" and not skipped & set(flags):
             shell.run_cell(source, store_history=True).raise_error()
+            assert not shell.failed, source
 
 
 if __name__ == "__main__":
     notebook, absent, skipped, mocked = sys.argv[1], *(set(text.split()) for text in sys.argv[2:])
     sys.meta_path.insert(0, Absent(absent))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with tempfile.TemporaryDirectory() as folder:
         if mocked:
             with mock(mocked, folder):
