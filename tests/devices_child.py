@@ -110,7 +110,7 @@ class Crash(keras.callbacks.Callback):
 
 def resumed(folder):
     "Nine steps on one device; and a run that crashes on two and goes on on one, then on two again."
-    options = {**SAME, "data": SOME, "save_every": 4, "evaluate_every": 9}
+    options = {**SAME, "data": SOME, "save_every": 4, "evaluate_every": 3}
     whole = fit(steps=9, **options)
     options["outdir"] = folder / "run"
     try:
