@@ -23,8 +23,8 @@ from .settings import check_choice, check_range
 from .storage import digest, load_variables, replacing, save_variables
 
 # %% auto #0
-__all__ = ['RECIPES', 'FROZEN', 'Recipe', 'judge_network', 'start_from', 'Judge', 'train_judge', 'make_judge', 'save_judge',
-           'load_judge', 'judge_for', 'recipe_for', 'inception']
+__all__ = ['RECIPES', 'FROZEN', 'Recipe', 'judge_network', 'Judge', 'train_judge', 'make_judge', 'save_judge', 'load_judge',
+           'judge_for', 'recipe_for', 'inception']
 
 # %% ../nbs/api/07_judges.ipynb #5ff58229
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ RECIPES = {
         "cifar10", 32, (32, 96, 192), 3900, True, "cifar10_16", (0.1, 0.1), weight_decay=0.03
     ),
     "cifar10_64": Recipe(
-        "cifar10", 64, (32, 96, 192), 1560, True, "cifar10_32", (0.05,), weight_decay=0.03
+        "cifar10", 64, (64, 192, 256), 2730, True, None, (0.1, 0.03), weight_decay=0.03
     ),
 }
 
@@ -74,14 +74,6 @@ def _convolution(x, width, weights, kernel=3, strides=1, halve=False):
     x = keras.layers.MaxPooling2D()(x) if halve else x
     x = keras.layers.BatchNormalization(momentum=0.8)(x)
     return keras.layers.ReLU()(x)
-
-# %% ../nbs/api/07_judges.ipynb #50b97e98
-def start_from(network, other):
-    "Copy weights; a 3x3 stem becomes the 6x6 stem that sees the same in an image twice as large."
-    first, *rest = [np.asarray(keras.ops.convert_to_numpy(w)) for w in other.weights]
-    if network.weights[0].shape != first.shape:
-        first = np.repeat(np.repeat(first, 2, axis=0), 2, axis=1) / 4
-    network.set_weights([first, *rest])
 
 # %% ../nbs/api/07_judges.ipynb #5f76ebc2
 @dataclass(frozen=True)
@@ -167,7 +159,7 @@ def _train_cycle(data, recipe, name, seed, peak, start):
         recipe.size, data.images.shape[-1], data.num_classes, recipe.widths, seed
     )
     if start is not None:
-        start_from(network, start)
+        network.set_weights(start.get_weights())
     classifier = keras.Model(network.input, network.output[1])
     warmup = recipe.steps // 5
     rate = keras.optimizers.schedules.CosineDecay(
