@@ -33,8 +33,8 @@ SAME = {**TINY, "arch": "still", "activation_noise": 0.0}
 SOME = Dataset(DIGITS.images, np.where(np.arange(len(DIGITS)) % 7 < 5, DIGITS.labels, -1))
 
 
-def steps_with_sgd(devices, sgd=(), **switches):
-    "Five steps in calls of two: all weights after them, the logs, and how often a step was traced."
+def steps_with_sgd(devices, counts=(1,) * 5, sgd=(), **switches):
+    "Five steps in so many calls: all weights then, the logs, and how often a step was traced."
     distribution = data_parallel(devices, 40)
     with scope(distribution):
         gan = build_gan(configuration(**switches))
@@ -42,8 +42,8 @@ def steps_with_sgd(devices, sgd=(), **switches):
         gan.compile(*(keras.optimizers.SGD(0.1, **dict(sgd)) for _ in range(2)), **game)
     if distribution and switches.get("synchronized_batch_norm", True):
         gan.synchronize()
-    advance = training_steps(gan, SOME, 40, most=2, distribution=distribution)
-    logs = [advance(count) for count in (2, 1, 2)][-1]
+    advance = training_steps(gan, SOME, 40, most=max(counts), distribution=distribution)
+    logs = [advance(count) for count in counts][-1]
     traced = advance.compiled.experimental_get_tracing_count()
     return values(gan), logs, traced
 
@@ -61,8 +61,9 @@ def same_steps(folder):
     one, logs, _ = steps_with_sgd(1, **clipped)
     start = values(build_gan(configuration(label_input="embedding")))
     found = {}
-    for name, switch in (("whole batch", True), ("per device", False)):
-        two, shared, traced = steps_with_sgd(2, synchronized_batch_norm=switch, **clipped)
+    for name, switch, counts in (("whole batch", True, (2, 1, 2)), ("per device", False, [1] * 5)):
+        options = dict(synchronized_batch_norm=switch, **clipped)
+        two, shared, traced = steps_with_sgd(2, counts, **options)
         far = float(np.linalg.norm(two - one) / np.linalg.norm(one - start))
         off = max(abs(shared[k] - logs[k]) / abs(logs[k]) for k in LOGS)
         norms = [logs[k] for k in ("d_gradient", "g_gradient")]
