@@ -157,6 +157,20 @@ def test_readme_commands_are_the_ones_that_are_tested():
     assert readme.count("pytest tests\n") == 1
 
 
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_readme_numbers_are_those_of_the_reports(name):
+    report = json.loads((ROOT / "results" / name / "report.json").read_text(encoding="utf-8"))
+    fake, real = report["generated"], report["real"]
+    cells = [
+        f"{report['run']['step']:,.0f}",
+        f"{fake['gan_test']:.1%}",
+        f"{fake['gan_train']:.1%} ± {fake['gan_train_std']:.1%} ({real['gan_train']:.1%})",
+        f"{fake['frechet_distance']:.2f} ({real['frechet_distance']:.2f})",
+        f"{fake['ms_ssim']:.2f} ({real['ms_ssim']:.2f})",
+    ]
+    assert f"| `{name}` | {' | '.join(cells)} |" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_no_machine_leaks_into_the_project():
     "No absolute path of a machine, and no data set: files are small."
     for name in TRACKED:
