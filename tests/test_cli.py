@@ -65,6 +65,8 @@ REACHED = {  # keyword of fit: the arguments that set it, and its value then
     "class_weight": ("--class-weight 0.5", 0.5),
     "g_class_weight": ("--g-class-weight 0.1", 0.1),
     "class_loss_on_fake": ("--no-class-loss-on-fake", False),
+    "class_head": ("--class-head adc", "adc"),
+    "spectral_norm": ("--spectral-norm", True),
     "label_smoothing": ("--label-smoothing 0.1", 0.1),
     "batch_statistics": ("--batch-statistics joint", "joint"),
     "synchronized_batch_norm": ("--no-synchronized-batch-norm", False),
@@ -160,6 +162,7 @@ def test_run_directory(digits):
     assert {p.name for p in digits.glob(".*")} <= {".lock"}
     config = json.loads((digits / "config.json").read_text())
     expected = {"steps": 5, "arch": "digits", **{name: DEFAULTS[name] for name in SWITCHES}}
+    expected["g_class_weight"] = expected["class_weight"]
     assert expected.items() <= config.items()
     assert config["fingerprint"] == load("digits").fingerprint
     with open(digits / "history.csv", newline="") as file:
