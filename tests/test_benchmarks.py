@@ -178,6 +178,19 @@ def test_sections_are_resumed(tmp_path):
     assert record["hardware"]["cores"] and record["versions"]["keras"] and "busy_before" in record
 
 
+@pytest.mark.parametrize(
+    ("flags", "target"),
+    [("fpu avx512_bf16", ("<=", 0.65)), ("amx_bf16", ("<=", 0.65)), ("fpu avx512f", None), (None, None)],
+)
+def test_bfloat16_has_a_target_only_where_it_is_native(flags, target, tmp_path):
+    pytest.importorskip("torch")
+    import speed
+
+    if flags:
+        (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+    assert speed.bf16_target(tmp_path / "cpuinfo") == target
+
+
 @pytest.mark.parametrize("script", ["speed.py", "gpu.py"])
 def test_an_unknown_section_is_one_clear_line(script):
     command = [sys.executable, BENCHMARKS / script, "--only", "nothing"]
