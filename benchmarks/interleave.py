@@ -16,6 +16,12 @@ PACKAGES = ("acgan_nb", "keras", "tensorflow", "jax", "torch", "numpy", "torchme
 PACKAGES += ("pytorch-msssim", "scipy", "scikit-learn")
 
 
+def native_bfloat16(cpuinfo=Path("/proc/cpuinfo")):
+    "Whether the processor says that it multiplies bfloat16 itself."
+    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 class Finished(BaseException):
     "No more turns: contenders tidy up and end."
 

@@ -35,16 +35,11 @@ def plan(quick, rounds=10, pieces=3):
     return (SMALL, 2, 2) if quick else (BASE, rounds, pieces)
 
 
-def bf16_target(cpuinfo=Path("/proc/cpuinfo")):
-    "The target where the processor says that it multiplies bfloat16 itself, else None."
-    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
-    return ("<=", 0.65) if "avx512_bf16" in flags or "amx_bf16" in flags else None
-
-
 def against_torch(quick):
     "fit and a plain PyTorch loop: eager, with channels last, compiled; with and without noise."
     base, rounds, pieces = plan(quick)
     quiet = base | dict(noise=0.0)
+    target = ("<=", 0.65) if il.native_bfloat16() else None
     field = {
         "fit": (c.ours_fit, base),
         "eager": (c.torch_loop, base),
@@ -61,7 +56,7 @@ def against_torch(quick):
         ("fit / PyTorch eager, channels last", "fit", "channels last", None, ""),
         ("fit / torch.compile", "fit", "torch.compile", None, ""),
         ("fit / PyTorch eager, no activation noise", "fit, no noise", "eager, no noise", None, ""),
-        ("fit in bfloat16 / PyTorch eager in float32", "fit, bfloat16", "eager", bf16_target(), ""),
+        ("fit in bfloat16 / PyTorch eager in float32", "fit, bfloat16", "eager", target, ""),
         ("fit / PyTorch eager, both bfloat16", "fit, bfloat16", "eager, bfloat16", None, ""),
         ("fit in bfloat16 / fit in float32", "fit, bfloat16", "fit", None, ""),
     ]
