@@ -35,8 +35,9 @@ def draw_latents(count: int, latent_dim: int = 100, latent: str = "normal", seed
 def generate(generator, z, labels, batch_size: int = 500):
     "uint8 images (N, H, W, C) of latents z (N, latent_dim) and class ids (N,), in inference mode."
     labels = np.asarray(labels, "int32")
-    compiled = keras.backend.backend() == "jax"  # where it pays more than it costs
-    generator = own(generator)
+    model = isinstance(generator, keras.Model)  # or any function of [z, labels] and training
+    generator = own(generator) if model else generator
+    compiled = model and keras.backend.backend() == "jax"  # where it pays more than it costs
     run = generator.predict_on_batch if compiled else partial(generator, training=False)
     parts = [slice(i, i + batch_size) for i in range(0, len(z), batch_size)]
     return np.concatenate([to_pixels(run([z[part], labels[part]])) for part in parts])
