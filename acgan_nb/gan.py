@@ -372,8 +372,7 @@ def update(optimizer, gradients, weights):
     "Apply gradients that are the same on all devices, once."
     number, count = replica()
     if count > 1:
-        once = [g if g is None else g * ops.cast(number == 0, g.dtype) for g in gradients]
-        gradients = once
+        gradients = [g if g is None else g * ops.cast(number == 0, g.dtype) for g in gradients]
     optimizer.apply(gradients, weights)
 
 # %% ../nbs/api/05_gan.ipynb #500b3943
