@@ -15,9 +15,9 @@ from keras import layers
 from .settings import SWITCHES, check_choice, nearest
 
 # %% auto #0
-__all__ = ['ARCHITECTURES', 'EMBEDDING', 'Row', 'Architecture', 'ladder', 'table', 'architecture', 'ActivationNoise',
-           'noise_schedule', 'SoftSigmoid', 'DiscriminativeHead', 'ProxyHead', 'SpectralNorm', 'build_generator',
-           'build_discriminator']
+__all__ = ['ARCHITECTURES', 'EMBEDDING', 'Row', 'Architecture', 'ladder', 'table', 'architecture', 'box_muller',
+           'ActivationNoise', 'noise_schedule', 'SoftSigmoid', 'DiscriminativeHead', 'ProxyHead', 'SpectralNorm',
+           'build_generator', 'build_discriminator']
 
 # %% ../nbs/api/03_models.ipynb #5458569a
 class Row(NamedTuple):
@@ -120,6 +120,15 @@ def architecture(arch: str) -> Architecture:
         raise ValueError(f"arch must be one of {names}, got {arch!r}{nearest(arch, ARCHITECTURES)}")
     return ARCHITECTURES[arch]
 
+# %% ../nbs/api/03_models.ipynb #e6a83d48
+def box_muller(shape, seed):
+    "N(0, 1) of a shape whose last size is known, float32; Box and Muller 1958."
+    *rest, size = shape
+    u = keras.random.uniform((2, *rest, (size + 1) // 2), dtype="float32", seed=seed)
+    radius, angle = keras.ops.sqrt(-2 * keras.ops.log(1 - u[0])), 2 * np.pi * u[1]
+    pair = radius * keras.ops.cos(angle), radius * keras.ops.sin(angle)
+    return keras.ops.concatenate(pair, axis=-1)[..., :size]
+
 # %% ../nbs/api/03_models.ipynb #91c670c4
 @keras.saving.register_keras_serializable("acgan_nb")
 class ActivationNoise(layers.Layer):
@@ -139,8 +148,8 @@ class ActivationNoise(layers.Layer):
     def call(self, x, training=False):
         if not training:
             return x
-        noise = keras.random.normal(keras.ops.shape(x), dtype=x.dtype, seed=self.seed_generator)
-        return x + keras.ops.cast(self.stddev, x.dtype) * noise
+        noise = self.stddev * box_muller(keras.ops.shape(x), self.seed_generator)
+        return x + keras.ops.cast(noise, x.dtype)
 
     def get_config(self):
         return {**super().get_config(), "stddev": self.initial_stddev, "seed": self.seed}
