@@ -94,6 +94,43 @@ def tensorflow_matmul(tick, size=4096):
         tick()
 
 
+def tensorflow_products(tick, *, arch="cifar10", batch_size=100, num_classes=10, noise=0.0):
+    """The convolutions and matrix products of a step, forward and backward, and nothing else.
+
+    No noise, dropout, normalisation, nonlinearity or optimiser: what is left of G and D is linear."""
+    import keras
+    import tensorflow as tf
+
+    gan = our_gan(arch, batch_size, num_classes, noise)
+    kinds = keras.layers.Dense, keras.layers.Conv2D, keras.layers.Conv2DTranspose
+    kinds += keras.layers.Reshape, keras.layers.Flatten, keras.layers.Cropping2D
+    g, d = (
+        keras.Sequential([layer for layer in net.layers if isinstance(layer, kinds)])
+        for net in (gan.generator, gan.discriminator)
+    )
+    z = tf.random.normal((batch_size, gan.latent_dim + num_classes))
+    real = tf.random.normal((batch_size, *gan.discriminator.input_shape[1:]))
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as to_g:
+            fake = g(z)
+        with tf.GradientTape() as to_d:
+            total = tf.reduce_sum(d(real)) + tf.reduce_sum(d(fake))
+        again = fake / 2  # or TensorFlow would see that it knows D's outputs already
+        with tf.GradientTape(watch_accessed_variables=False) as to_fake:
+            to_fake.watch(again)
+            judged = tf.reduce_sum(d(again))
+        gradients = to_d.gradient(total, d.trainable_variables)
+        back = to_fake.gradient(judged, again)
+        gradients += to_g.gradient(fake, g.trainable_variables, back)
+        return tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
+
+    while True:
+        float(step())
+        tick()
+
+
 def shuffled(count, batch_size, torch, device):
     "Endless batches of indices, every epoch in a new order."
     while True:
