@@ -22,7 +22,7 @@ from .settings import check_range, nearest
 
 # %% auto #0
 __all__ = ['IMAGE_SUFFIXES', 'KNOWN', 'from_pixels', 'to_pixels', 'as_images', 'as_labels', 'Dataset', 'class_ids', 'resize',
-           'load', 'hide_labels', 'image_grid', 'batch_indices', 'batches', 'check_batch_size']
+           'load', 'hide_labels', 'repeat_labelled', 'image_grid', 'batch_indices', 'batches', 'check_batch_size']
 
 # %% ../nbs/api/02_data.ipynb #6373e78b
 def from_pixels(images):
@@ -348,6 +348,18 @@ def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:
             raise ValueError(f"keep={keep} takes {wanted} labels of class {name!r}, it has {have}")
         labels[rng.choice(np.flatnonzero(data.labels == k), wanted, replace=False)] = k
     return Dataset(data.images, labels, data.class_names, data.name)
+
+# %% ../nbs/api/02_data.ipynb #a1c0ffe2
+def repeat_labelled(data: Dataset, share: float = 0.1) -> Dataset:
+    "The same images, those with a label repeated until they are about `share` of all; never fewer."
+    check_range("share", share, 0, 1, above=True)
+    labelled = np.flatnonzero(data.labels >= 0)
+    if not len(labelled):
+        raise ValueError(f"no image of {data.name!r} has a label, at least one is needed")
+    rest = len(data) - len(labelled)
+    more = max(0, round(share / (1 - share) * rest / len(labelled)) - 1)
+    order = np.concatenate([np.arange(len(data)), np.tile(labelled, more)])
+    return Dataset(data.images[order], data.labels[order], data.class_names, data.name)
 
 # %% ../nbs/api/02_data.ipynb #1a8f4460
 def image_grid(images, columns=10, padding=1, background=255):

@@ -95,7 +95,8 @@ def test_notebook(path, site, tmp_path):
     extras = set(re.findall(r"%pip install -q acgan_nb\[(\w+)\]@git", text))
     absent = " ".join(MODULES[extra] for extra in MODULES.keys() - extras)
     skipped = "gpu" if experiment else "notest slow gpu"
-    mocked = " ".join(re.findall(r'NAME = \\"(\w*mnist|cifar10)\\"', text)) if experiment else ""
+    downloads = re.findall(r'(?:NAME|DATA) = \\"(\w*mnist|cifar10)\\"', text)
+    mocked = " ".join(downloads) if experiment else ""
     arguments = path.name, absent, skipped, mocked
     code = (ROOT / "tests" / "alone.py").read_text(encoding="utf-8")
     said = python("-c", code, *arguments, cwd=tmp_path, PYTHONPATH=str(site))

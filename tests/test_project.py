@@ -190,8 +190,8 @@ def test_results_can_be_traced():
         if (folder / "table.csv").exists():  # of many runs
             rows, about = read_record(folder)
             there = {(row["trial"], row["seed"], row["steps"]) for row in rows}
-            trials, seeds = about["trials"], about["seeds"]
-            assert there == {(t, s, about["steps"]) for t in trials for s in seeds}
+            own = {t: {**about, **(settings or {})} for t, settings in about["trials"].items()}
+            assert there == {(t, s, a["steps"]) for t, a in own.items() for s in a["seeds"]}
             assert about["command"] and about["hardware"] and about["versions"]
             continue
         assert isinstance(config["seed"], int)
