@@ -14,6 +14,7 @@ from pathlib import Path
 from IPython.core.interactiveshell import InteractiveShell
 
 EXAMPLES = 300
+NAMES = "airplane automobile bird cat deer dog frog horse ship truck"  # TFDS finds them in the data
 
 
 class Absent(importlib.abc.MetaPathFinder):
@@ -43,6 +44,8 @@ def mock(names, data_dir):
 
     for name in names:
         builder = tfds.builder(name, data_dir=data_dir)
+        if name == "cifar10":  # without them no shipped judge fits, and one would be trained
+            builder.info.features["label"].names = NAMES.split()
         where = {"data_dir": builder.data_dir, "dataset_name": name, "filetype_suffix": "tfrecord"}
         template = tfds.core.ShardedFileTemplate(**where)
         one = {"shard_lengths": [EXAMPLES], "num_bytes": 0, "filename_template": template}
