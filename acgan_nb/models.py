@@ -73,6 +73,9 @@ ARCHITECTURES = {
     "cifar10": Architecture(
         (_linear(384), _tconv(192), _tconv(96), _image(3)), _discriminator(), (32, 32, 3)
     ),
+    "cifar10_16": Architecture(
+        (_linear(384), _tconv(192), _image(3)), _discriminator(), (16, 16, 3)
+    ),
     "cifar10_4x4": Architecture(
         (_linear(384), _tconv(192, 4, 1), _tconv(96, 4), _tconv(48, 4), _image(3, 4)),
         _discriminator(),

@@ -580,6 +580,8 @@ def train_command(config: dict) -> str:
     every = (config.get("evaluation") or {}).get("every")
     chosen = {name: config[name] for name in (*SETTINGS, *SWITCHES)} | {"evaluate_every": every}
     words = [f"acgan train {config['data']}"]
+    if config["arch"] != config["data"]:  # of another size or name; it brings its size
+        words.append(f"--arch {config['arch']}")
     for name, value in chosen.items():
         flag = FLAGS.get(name, name.replace("_", "-"))
         if value != usual[name] and isinstance(value, bool):
