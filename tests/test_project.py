@@ -157,7 +157,7 @@ def test_readme_commands_are_the_ones_that_are_tested():
     assert readme.count("pytest tests\n") == 1
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist"])
+@pytest.mark.parametrize("name", ["digits", "mnist", "mnist_adc", "cifar10"])
 def test_readme_numbers_are_those_of_the_reports(name):
     report = json.loads((ROOT / "results" / name / "report.json").read_text(encoding="utf-8"))
     fake, real = report["generated"], report["real"]
