@@ -116,11 +116,12 @@ def train(data, outdir, quiet, **options):
 @click.argument("run", type=FOLDER)
 @click.option("--label", type=int, help="Class id [default: every class].")
 @click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
+@click.option("--truncation", type=float, help="How far coordinates of z may be from 0.")
 @click.option("--count", default=10, show_default=True, help="Images per class.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--columns", default=10, show_default=True, help="Images per row of the grid.")
 @click.option("--out", type=FOLDER, help="PNG grid, or else a folder [default: in RUN, or RUN.png].")
-def sample(run, label, best, count, seed, columns, out):
+def sample(run, label, best, truncation, count, seed, columns, out):
     """Generate images with the trained RUN: one grid, or a folder of single images.
 
     RUN is a run directory, or else a generator of the package: digits, mnist, cifar10."""
@@ -131,7 +132,7 @@ def sample(run, label, best, count, seed, columns, out):
     check_range("columns", columns, 1)
     check_range("seed", seed, 0)
     shipped = not run.exists() and str(run) in pretrained_names()
-    trained = load_run(results_folder(run) if shipped else run, best)
+    trained = load_run(results_folder(run) if shipped else run, best, truncation)
     classes = range(len(trained.config["class_names"])) if label is None else [label]
     labels = [k for k in classes for _ in range(count)]
     images = trained.sample(labels, seed=seed)
@@ -182,6 +183,7 @@ def plot(run, data_dir, coordinate):
 @click.argument("run", type=FOLDER)
 @click.option("--data-dir", help="Where TFDS keeps its data.")
 @click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
+@click.option("--truncation", type=float, help="How far coordinates of z may be from 0.")
 @click.option("--features", help="Judge for distances and IS, as inception [default: by data].")
 @click.option("--samples", default=10_000, show_default=True, help="At most the training images.")
 @click.option("--pairs", default=100, show_default=True, help="Pairs per class for MS-SSIM.")
@@ -190,25 +192,28 @@ def plot(run, data_dir, coordinate):
 @click.option("--fidelity", is_flag=True, help="Also IS, FID and KID by torch-fidelity.")
 @click.option("--two-stage", is_flag=True, help="Also the paper's protocol: 50k/10, then 25k/5.")
 @click.option("--seed", default=0, show_default=True)
-def evaluate(run, data_dir, best, features, two_stage, **options):
-    "Measure RUN's samples beside real images; write report.json and .html (--best: report_best.*)."
+def evaluate(run, data_dir, best, truncation, features, two_stage, **options):
+    """Measure RUN's samples beside real images; write report.json and .html into it.
+
+    With --best, report_best.*; with --truncation 1.5, report_truncation_1.5.*"""
     from acgan_nb import evaluate as module
     from acgan_nb.judges import judge_for, load_judge
     from acgan_nb.runs import load_run, run_data
 
-    trained = load_run(run, best)
+    trained = load_run(run, best, truncation)
     eye = features and load_judge(features)
     train = run_data(trained, data_dir=data_dir)
     judge = judge_for(train, run, trained.config["seed"])
     options |= dict(train=train, judge=judge, eye=eye, data_dir=data_dir)
     report = module.evaluate(trained, **options)
     if two_stage:
-        runs = {"last": load_run(run)}
-        runs |= {"best": load_run(run, best=True)} if (run / "best.weights").exists() else {}
+        runs = {"last": load_run(run, False, truncation)}
+        if (run / "best.weights").exists():
+            runs["best"] = load_run(run, True, truncation)
         report["two_stage"] = module.two_stage_inception_score(
             runs, eye or judge, seed=options["seed"]
         )
-    page = module.save_report(trained, report, train, "report_best" if best else "report")
+    page = module.save_report(trained, report, train, best)
     click.echo(f"{module.summary(report)}\n{page}")
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from . import metrics, plots
 from .data import Dataset, as_images, as_labels, from_pixels
-from .gan import draw_latents, generate, interpolate
+from .gan import generate, interpolate
 from .judges import RECIPES, Judge, judge_for, load_judge, recipe_for, train_judge
 from .runs import Run, run_data
 from .settings import check_range
@@ -28,8 +28,8 @@ from .storage import digest, replacing
 
 # %% auto #0
 __all__ = ['ROWS', 'measure', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting', 'evaluate',
-           'table', 'markdown', 'summary', 'remarks_on', 'aligned', 'figures', 'html_page', 'save_report', 'compare',
-           'two_stage_inception_score', 'fidelity_scores']
+           'table', 'markdown', 'summary', 'remarks_on', 'aligned', 'figures', 'html_page', 'report_name',
+           'save_report', 'compare', 'two_stage_inception_score', 'fidelity_scores']
 
 # %% ../nbs/api/13_evaluate.ipynb #24418cf9
 def measure(
@@ -152,8 +152,7 @@ def overfitting(run: Run, train: Dataset, test: Dataset, queries=200, steps=8, s
 
 
 def _walk(run, label, steps, spherical, seed):
-    a, b = draw_latents(2, run.config["latent_dim"], run.config["latent"], seed)
-    z = interpolate(a, b, steps, spherical)
+    z = interpolate(*run.latents(2, seed), steps, spherical)
     return metrics.largest_step(generate(run.generator, z, np.repeat(label, steps)))
 
 # %% ../nbs/api/13_evaluate.ipynb #c7be8483
@@ -241,6 +240,7 @@ def _describe_run(run):
         **{key: run.config[key] for key in keys},
         "step": run.history["step"][-1] if run.history["step"] else 0,
         "generator_hash": digest(run.generator.weights),
+        "truncation": run.truncation,
         "class_names": run.config["class_names"],
     }
 
@@ -316,14 +316,15 @@ def remarks_on(report: dict) -> list[str]:
     "What the table does not say, a line each: the judge and counts first."
     fake, real, judge = report["generated"], report["real"], report["judge"]
     names, shares, settings = report["run"]["class_names"], report["shares"], report["settings"]
-    how, overfit = settings["ms_ssim"], report["overfitting"]
+    how, overfit, limit = settings["ms_ssim"], report["overfitting"], report["run"].get("truncation")
+    held = f" with z truncated at {limit:g}" if limit else ""
     lowest = f"lowest class: {_lowest(fake['gan_test_by_class'], names)} GAN-test"
     if "gan_train" in fake:
         lowest += f", {_lowest(fake['gan_train_by_class'], names)} GAN-train"
     return [
         f"judge {judge['name']} ({judge['hash']}) is right about "
         f"{judge['accuracy_on_real_test']:.1%} of {settings['test_images']:,} real test images; "
-        f"{fake['images']:,} samples and {real['images']:,} real training images in their place",
+        f"{fake['images']:,} samples{held} and {real['images']:,} real training images in their place",
         lowest,
         f"{shares['classes_below_ms_ssim_limit']:.0%} of the classes are more varied than the "
         f"least varied real class (MS-SSIM below {shares['ms_ssim_limit']:.2f})",
@@ -410,8 +411,15 @@ def _data_url(figure):
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 # %% ../nbs/api/13_evaluate.ipynb #57368226
-def save_report(run: Run, report: dict, train: Dataset, name: str = "report"):
-    "Write NAME.json and NAME.html into the run's directory; returns the page's path."
+def report_name(run: Run, best: bool = False) -> str:
+    "report, report_best, report_truncation_1.5, ...: one for each way to sample from a run."
+    held = f"_truncation_{run.truncation:g}" if run.truncation else ""
+    return "report" + "_best" * best + held
+
+
+def save_report(run: Run, report: dict, train: Dataset, best: bool = False):
+    "Write the report as .json and .html into the run's directory; returns the page's path."
+    name = report_name(run, best)
     with replacing(run.outdir / f"{name}.json") as file:
         file.write((json.dumps(report, indent=1) + "\n").encode())
     with replacing(run.outdir / f"{name}.html") as file:

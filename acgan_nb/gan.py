@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from fastcore.basics import patch
 from keras import ops
+from scipy.special import ndtr, ndtri
 
 from .data import from_pixels, to_pixels
 from .losses import at_least_one, average, discriminator_loss, generator_loss, replica
@@ -23,12 +24,24 @@ __all__ = ['COPIES', 'LOGS', 'DRAWS_PER_STEP', 'draw_latents', 'generate', 'own'
            'class_accuracy', 'adam', 'has_gpu', 'share', 'global_norm', 'average_gradients', 'update']
 
 # %% ../nbs/api/05_gan.ipynb #b08a5c03
-def draw_latents(count: int, latent_dim: int = 100, latent: str = "normal", seed: int = 0):
+def draw_latents(
+    count: int,
+    latent_dim: int = 100,
+    latent: str = "normal",
+    seed: int = 0,
+    truncation: float | None = None,  # z ~ N(0, I) given that no coordinate is beyond it
+):
     "z (count, latent_dim) float32: N(0, I) or, with `latent='uniform'`, U(-1, 1)."
     check_choice("latent", latent, SWITCHES["latent"][1])
     rng = np.random.default_rng(seed)
     size = (count, latent_dim)
     z = rng.standard_normal(size) if latent == "normal" else rng.uniform(-1, 1, size)
+    if truncation is not None:
+        check_range("truncation", truncation, 0, above=True)
+        if latent != "normal":
+            raise ValueError(f"truncation is for normal latents, these are {latent}")
+        low, high = ndtr(-truncation), ndtr(truncation)
+        z = ndtri(low + (high - low) * ndtr(z))
     return z.astype("float32")
 
 

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from .data import Dataset, class_ids, image_grid
-from .gan import draw_latents, generate, interpolate
+from .gan import generate, interpolate
 from .metrics import ms_ssim, within_class_pairs
 from .runs import Run
 from .settings import check_range
@@ -69,7 +69,7 @@ def latent_sweep(
     check_range("coordinate", coordinate, 0, dim, whole=True)
     check_range("count", count, 2, whole=True)
     classes = class_ids(range(min(10, len(names))) if classes is None else classes, names)
-    z = np.repeat(draw_latents(1, dim, run.config["latent"], seed), count, axis=0)
+    z = np.repeat(run.latents(1, seed), count, axis=0)
     z[:, coordinate] = np.linspace(low, high, count)
     labels = np.repeat(classes, count)
     images = generate(run.generator, np.tile(z, (len(classes), 1)), labels)
@@ -185,10 +185,10 @@ def neighbours(samples, images, indices, distances=None):
 
 def walks(run: Run, classes=None, steps: int = 8, spherical: bool = False, seed: int = 0):
     "One row per class: samples on the way from one random z to another."
-    names, dim = run.config["class_names"], run.config["latent_dim"]
+    names = run.config["class_names"]
     classes = class_ids(range(min(10, len(names))) if classes is None else classes, names)
-    ends = draw_latents(2 * len(classes), dim, run.config["latent"], seed).reshape(-1, 2, dim)
-    z = np.concatenate([interpolate(a, b, steps, spherical) for a, b in ends])
+    ends = run.latents(2 * len(classes), seed)
+    z = np.concatenate([interpolate(a, b, steps, spherical) for a, b in zip(ends[::2], ends[1::2])])
     sheet = image_grid(generate(run.generator, z, np.repeat(classes, steps)), steps)
     fig, ax = plt.subplots(figsize=(0.5 * steps + 0.8, 0.42 * len(classes) + 0.5))
     _show(ax, sheet, "spherical" if spherical else "linear")
@@ -201,8 +201,8 @@ def styles(run: Run, rows: int = 8, classes=None, seed: int = 0):
     check_range("rows", rows, 1, whole=True)
     names = run.config["class_names"]
     classes = class_ids(range(min(10, len(names))) if classes is None else classes, names)
-    z = draw_latents(rows, run.config["latent_dim"], run.config["latent"], seed)
-    images = generate(run.generator, z.repeat(len(classes), axis=0), np.tile(classes, rows))
+    z = run.latents(rows, seed).repeat(len(classes), axis=0)
+    images = generate(run.generator, z, np.tile(classes, rows))
     fig, ax = plt.subplots(figsize=(0.5 * len(classes) + 0.4, 0.5 * rows + 0.5))
     _show(ax, image_grid(images, len(classes)))
     ax.set_title("one z per row, one class per column", fontsize=8)

@@ -31,7 +31,9 @@ __all__ = ['FREE', 'Run', 'build_gan', 'write_config', 'read_config', 'check_sam
 # %% ../nbs/api/09_runs.ipynb #ad90da92
 @dataclass
 class Run:
-    "A trained AC-GAN. `generator` is the averaged one; `history` a dict of equally long lists."
+    """A trained AC-GAN. `generator` is the averaged one; `history` a dict of equally long lists.
+
+    `truncation`: how far from 0 the coordinates of z may be when it samples; see `draw_latents`."""
 
     generator: keras.Model
     discriminator: keras.Model | None
@@ -39,6 +41,12 @@ class Run:
     config: dict
     outdir: Path | None = None
     gan: ACGAN | None = field(default=None, repr=False)
+    truncation: float | None = None
+
+    def latents(self, count: int, seed: int = 0):
+        "z (count, latent_dim) as this run draws them."
+        c = self.config
+        return draw_latents(count, c["latent_dim"], c["latent"], seed, self.truncation)
 
     def sample(self, labels, count: int | None = None, seed: int = 0):
         "uint8 images (N, H, W, C) of one class id `count` times, or of each id in a sequence."
@@ -55,8 +63,7 @@ class Run:
             raise ValueError(f"label {bad[0]} is out of range: class ids are 0..{k - 1}")
         if count is not None and len(labels) != count:
             raise ValueError(f"count={count} goes with one class id, got {len(labels)} of them")
-        z = draw_latents(len(labels), self.config["latent_dim"], self.config["latent"], seed)
-        return generate(self.generator, z, labels)
+        return generate(self.generator, self.latents(len(labels), seed), labels)
 
 # %% ../nbs/api/09_runs.ipynb #a44529d7
 def build_gan(config) -> ACGAN:
@@ -213,7 +220,7 @@ def find_checkpoint(outdir) -> Checkpoint | None:
     return None
 
 # %% ../nbs/api/09_runs.ipynb #3767b0c5
-def load_run(outdir, best: bool = False) -> Run:
+def load_run(outdir, best: bool = False, truncation: float | None = None) -> Run:
     """A run from its directory: generator, history, config; D too if its checkpoint is there.
 
     `best`: the generator with the smallest Fréchet distance, if the run was evaluated."""
@@ -236,6 +243,8 @@ def load_run(outdir, best: bool = False) -> Run:
         raise FileNotFoundError(f"no best.weights in {str(outdir)!r}: train with evaluate_every")
     if best:
         load_variables(outdir / "best.weights", gan.ema_generator.weights)
+    run.truncation = truncation
+    run.latents(1)  # a truncation that cannot be is told now
     return run
 
 
@@ -263,8 +272,9 @@ def export_run(run: Run, folder) -> Path:
     folder = Path(folder)
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     grids = sorted((run.outdir / "samples").glob("step_*.png"))
-    names = ["config.json", "history.csv", "samples.gif", "report.json", "report.html"]
-    for name in (*names, f"samples/{grids[-1].name}"):
+    reports = [path.name for end in ("json", "html") for path in run.outdir.glob(f"report*.{end}")]
+    names = ["config.json", "history.csv", "samples.gif", *reports, f"samples/{grids[-1].name}"]
+    for name in names:
         if (run.outdir / name).exists():
             shutil.copyfile(run.outdir / name, folder / name)
     save_variables(folder / "generator.weights", run.generator.weights, "float16")
@@ -294,9 +304,9 @@ def pretrained_names() -> list[str]:
     return sorted(path.parent.name for path in results_folder().glob("*/generator.weights"))
 
 
-def load_pretrained(name: str) -> Run:
+def load_pretrained(name: str, truncation: float | None = None) -> Run:
     "The shipped run of this name: `pretrained_names()` lists them. `ValueError` if there is none."
     if name not in (names := pretrained_names()):
         known = f"{nearest(name, names)}; there is {', '.join(names)}"
         raise ValueError(f"no pretrained generator {name!r}{known}")
-    return load_run(results_folder(name))
+    return load_run(results_folder(name), truncation=truncation)

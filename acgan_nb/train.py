@@ -298,7 +298,7 @@ def run_steps(
 # %% ../nbs/api/11_train.ipynb #29319619
 OUTPUTS = ("config.json", "checkpoint", "checkpoint.previous", "generator.weights")
 OUTPUTS += ("best.weights", "history.csv", "judge.json", "judge.weights", "samples.gif")
-OUTPUTS += ("report.json", "report.html", "report_best.json", "report_best.html")
+OUTPUTS += ("report.*", "report_best*.*", "report_truncation_*.*")
 
 
 def _make_folder(outdir):
@@ -315,8 +315,8 @@ def _clear(outdir):
     for folder in ("samples", "tensorboard"):
         shutil.rmtree(outdir / folder, ignore_errors=True)
     (outdir / "samples").mkdir()
-    for name in OUTPUTS:
-        (outdir / name).unlink(missing_ok=True)
+    for path in [path for name in OUTPUTS for path in outdir.glob(name)]:
+        path.unlink(missing_ok=True)
 
 
 def _find_run(outdir, config):

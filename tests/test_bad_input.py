@@ -335,6 +335,8 @@ LINES = {  # command line, fragment of the one line
     "evaluate, run missing": ("evaluate nowhere", "no run in 'nowhere'"),
     "evaluate, arrays": ("evaluate run", "trained on arrays"),
     "evaluate, best": ("evaluate run --best", "no best.weights in 'run'"),
+    "evaluate, truncation": ("evaluate run --truncation 0", "truncation must be a number above 0"),
+    "sample, truncation": ("sample run --truncation -1", "truncation must be a number above 0"),
     "evaluate, features": ("evaluate run --features minst", "no judge 'minst'"),
     "evaluate every, few images": (
         "train ./good --evaluate-every 9 --batch-size 1",

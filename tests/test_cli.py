@@ -248,6 +248,10 @@ def test_best_generator(tmp_path):
     assert [float(row["step"]) for row in rows] == [2, 4, 6]
     assert all(float(row["frechet_distance"]) > 0 for row in rows)
     acgan("sample", run, "--best", "--out", run / "best.png")
+    acgan("evaluate", run, "--best", "--truncation", 1.5, "--gan-train-seeds", 0)
+    report = json.loads((run / "report_best_truncation_1.5.json").read_text())
+    assert report["run"]["truncation"] == 1.5 and (run / "report_best_truncation_1.5.html").exists()
+    assert not (run / "report.json").exists()
     (run / "best.weights").unlink()
     failed = CliRunner().invoke(main, ["sample", str(run), "--best"])
     assert failed.exit_code == 2 and "train with evaluate_every" in failed.stderr
