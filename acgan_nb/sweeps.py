@@ -546,13 +546,14 @@ class Ensemble:
     outdir: Path
     config: dict  # class_names of all splits, latent_dim, latent
     home: dict  # class id: (split, class id there)
+    truncation: float | None = None
     loaded: dict = field(default_factory=dict, repr=False)
 
     @property
     def class_names(self):
         return tuple(self.config["class_names"])
 
-    sample = Run.sample
+    latents, sample = Run.latents, Run.sample
 
     def generator(self, inputs, training=False):
         "z (B, latent_dim) and class ids (B,) -> float images (B, H, W, C) in [-1, 1]."
