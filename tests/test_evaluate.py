@@ -14,6 +14,7 @@ from acgan_nb import evaluate, judges
 from acgan_nb.data import Dataset, load
 from acgan_nb.metrics import control
 from acgan_nb.monitor import CollapseWarning, reference
+from acgan_nb.runs import Run
 from acgan_nb.train import fit, load_run
 
 DIGITS, TEST = load("digits"), load("digits", "test")
@@ -98,7 +99,7 @@ def run(tmp_path_factory):
     return fit("digits", steps=20, outdir=outdir, verbose=False)
 
 
-class Generator:
+class Generator(Run):
     "A run whose generator is one of the broken ones."
 
     def __init__(self, name, run):
