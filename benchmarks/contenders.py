@@ -58,6 +58,12 @@ def ours_fit(tick, *, arch="cifar10", batch_size=100, num_classes=10, noise=0.1,
         fit(data, callbacks=[step_callback(tick)], **how, **kept)
 
 
+def fit_without_onednn(tick, **settings):
+    "The same on the convolutions that TensorFlow takes by itself where the CPU lacks AVX-512 VNNI."
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    ours_fit(tick, **settings)
+
+
 def our_gan(arch, batch_size, num_classes, noise, bf16=False):
     "A compiled, untrained model: that of a `fit` of no account."
     from acgan_nb.runs import build_gan

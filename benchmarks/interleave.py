@@ -18,8 +18,18 @@ PACKAGES += ("pytorch-msssim", "scipy", "scikit-learn")
 
 def native_bfloat16(cpuinfo=Path("/proc/cpuinfo")):
     "Whether the processor says that it multiplies bfloat16 itself."
-    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(cpu_flags(cpuinfo))
+
+
+def cpu_flags(cpuinfo=Path("/proc/cpuinfo")):
+    "What the processor says that it can, as Linux names it."
+    return set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+
+
+def vector_instructions(cpuinfo=Path("/proc/cpuinfo")):
+    "Those that decide how fast a convolution is, None if unknown."
+    known = "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16"
+    return " ".join(sorted(cpu_flags(cpuinfo).intersection(known))) or None
 
 
 class Finished(BaseException):
@@ -186,7 +196,7 @@ def hardware():
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     threads = {k: v for k, v in os.environ.items() if k.endswith("_THREADS")}  # else: all cores
     found = dict(cpu=cpu_name(), cores=cores, memory_gib=round(memory, 1), os=platform.system())
-    return found | dict(threads=threads)
+    return found | dict(threads=threads, instructions=vector_instructions())
 
 
 def versions():

@@ -79,6 +79,21 @@ def against_classic(quick):
     return dict(config=base, rows=il.rows(ratios, seconds, errors))
 
 
+def against_other_kernels(quick):
+    "fit on oneDNN, which the package asks for, and on TensorFlow's other convolutions."
+    base, rounds, pieces = plan(quick, rounds=5)
+    names = ("digits",) if quick else ("digits", "mnist", "cifar10")
+    field = {}
+    for name in names:
+        of = base | dict(arch=name)
+        field |= {name: (c.ours_fit, of), f"{name}, without": (c.fit_without_onednn, of)}
+    seconds, _, errors = il.interleave(field, rounds, pieces)
+    ratios = [
+        (f"{name}: fit / fit without oneDNN", name, f"{name}, without", None, "") for name in names
+    ]
+    return dict(config=base, rows=il.rows(ratios, seconds, errors))
+
+
 def of_peak(quick):
     """The operations of a step per second over those of a large matrix product.
 
@@ -214,6 +229,7 @@ def to_quality(quick, threshold=0.95, path=RESULTS / "mnist" / "history.csv"):
 SECTIONS = {
     "torch": against_torch,
     "classic": against_classic,
+    "onednn": against_other_kernels,
     "peak": of_peak,
     "bare": over_bare,
     "metrics": measures,

@@ -2,6 +2,8 @@
 
 import pytest
 
+import acgan_nb  # noqa: F401  # before TensorFlow, which reads its settings when it is imported
+
 SPREAD = ("test_notebooks.py", "test_reliability.py")
 FIRST = ("test_sweeps.py", "test_evaluate.py", "test_jax.py", "test_devices.py")  # long: no worker should end with one
 

@@ -1,5 +1,9 @@
 "The training step against an oracle in plain NumPy, and every architecture taking real steps."
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -249,6 +253,22 @@ def test_xla_is_off_on_cpu_and_works_when_asked_for():
     images = np.zeros((B, 1, PIXELS, 1), "float32")
     logs = tiny_gan(jit_compile=True).train_on_batch(images, np.zeros(B, int), return_dict=True)
     assert set(logs) == set(LOGS) and np.isfinite(list(logs.values())).all()
+
+
+ASKED = """
+import acgan_nb, tensorflow
+from tensorflow.python.util import _pywrap_util_port as built
+print(built.IsMklEnabled())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no oneDNN in TensorFlow's other wheels")
+@pytest.mark.parametrize("asked", [None, "0", "1"])
+def test_tensorflow_is_asked_for_its_fast_convolutions_unless_the_user_said_no(asked):
+    env = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
+    env |= {"TF_ENABLE_ONEDNN_OPTS": asked} if asked else {}
+    done = subprocess.run([sys.executable, "-c", ASKED], env=env, capture_output=True, text=True)
+    assert done.stdout.split() == [str(asked != "0")], done.stderr[-2000:]
 
 
 def test_keras_callbacks_and_tensorboard(tmp_path):
