@@ -14,6 +14,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -86,6 +88,17 @@ def turned_down(cells):
     return found
 
 
+def make_photographs(folder, classes=4, size=32):
+    "What a page of experiments finds if it asks for a folder of images, one sub-folder per class."
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 30), ("test", 6)):
+        for k in range(classes):
+            (folder / split / f"{k:02d}_class_{k}").mkdir(parents=True)
+            for i in range(count):
+                image = rng.integers(0, 256, (size, size, 3), "uint8")
+                keras.utils.save_img(folder / split / f"{k:02d}_class_{k}" / f"{i}.png", image)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.relative_to(NBS).as_posix())
 def test_notebook(path, site, tmp_path):
     notebook = json.loads(path.read_text(encoding="utf-8"))
@@ -93,6 +106,8 @@ def test_notebook(path, site, tmp_path):
     trains = experiment and "#| slow" in text
     assert turned_down(notebook["cells"]) == 1 or not trains
     (tmp_path / path.name).write_text(json.dumps(notebook), encoding="utf-8")
+    for folder in re.findall(r'FOLDER = Path\(\\"(\w+)\\"\)', text):
+        make_photographs(tmp_path / folder)
     extras = set(re.findall(r"%pip install -q acgan_nb\[(\w+)\]@git", text))
     absent = " ".join(MODULES[extra] for extra in MODULES.keys() - extras)
     skipped = "gpu" if experiment else "notest slow gpu"
