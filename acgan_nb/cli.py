@@ -182,6 +182,7 @@ def plot(run, data_dir, coordinate):
 @main.command()
 @click.argument("run", type=FOLDER)
 @click.option("--data-dir", help="Where TFDS keeps its data.")
+@click.option("--test-split", default="test", show_default=True, help="Real images to compare with.")
 @click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
 @click.option("--truncation", type=float, help="How far coordinates of z may be from 0.")
 @click.option("--features", help="Judge for distances and IS, as inception [default: by data].")
@@ -192,7 +193,7 @@ def plot(run, data_dir, coordinate):
 @click.option("--fidelity", is_flag=True, help="Also IS, FID and KID by torch-fidelity.")
 @click.option("--two-stage", is_flag=True, help="Also the paper's protocol: 50k/10, then 25k/5.")
 @click.option("--seed", default=0, show_default=True)
-def evaluate(run, data_dir, best, truncation, features, two_stage, **options):
+def evaluate(run, data_dir, test_split, best, truncation, features, two_stage, **options):
     """Measure RUN's samples beside real images; write report.json and .html into it.
 
     With --best, report_best.*; with --truncation 1.5, report_truncation_1.5.*"""
@@ -202,9 +203,9 @@ def evaluate(run, data_dir, best, truncation, features, two_stage, **options):
 
     trained = load_run(run, best, truncation)
     eye = features and load_judge(features)
+    test = run_data(trained, test_split, data_dir)
     train = run_data(trained, data_dir=data_dir)
-    judge = judge_for(train, run, trained.config["seed"])
-    options |= dict(train=train, judge=judge, eye=eye, data_dir=data_dir)
+    options |= dict(train=train, test=test, judge=judge_for(train, run), eye=eye)
     report = module.evaluate(trained, **options)
     if two_stage:
         runs = {"last": load_run(run, False, truncation)}

@@ -80,10 +80,11 @@ def as_labels(labels, count, num_classes=None):
         raise ValueError(f"labels must be ({count},) class ids, got shape {labels.shape}")
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels must be integer class ids, got {labels.dtype}")
-    top = (num_classes or count) - 1  # without names there are no more classes than images
+    top = np.inf if num_classes is None else num_classes - 1
     bad = labels[(labels < -1) | (labels > top)]
     if len(bad):
-        raise ValueError(f"label {bad[0]} is out of range: 0..{top}, or -1 for unlabelled")
+        allowed = "0 and up" if num_classes is None else f"0..{top}"
+        raise ValueError(f"label {bad[0]} is out of range: {allowed}, or -1 for unlabelled")
     return labels.astype("int64")
 
 # %% ../nbs/api/02_data.ipynb #68a20885
@@ -102,7 +103,8 @@ class Dataset:
     def __post_init__(self):
         images = as_images(self.images)
         names = self.class_names and tuple(map(str, self.class_names))
-        labels = as_labels(self.labels, len(images), names and len(names))
+        most = len(names or images)  # without names there are no more classes than images
+        labels = as_labels(self.labels, len(images), most)
         names = names or tuple(map(str, range(labels.max() + 1)))
         if not names:
             raise ValueError("there is no labelled image")
@@ -173,28 +175,37 @@ def _load_digits(split):
         raise ValueError(f"digits has the splits train and test, not {split!r}")
     return Dataset(images[keep], labels[keep], list("0123456789"), "digits")
 
+# %% ../nbs/api/02_data.ipynb #086d8c85
+def _folders(root):
+    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _class_folders(root, split):
+    "A folder for each class: those in root/split, or for training those in root itself."
+    if (root / split).is_dir() and (found := _folders(root / split)):
+        return found
+    if split != "train":
+        raise ValueError(f"{root} has no sub-folder {split!r} with one folder per class")
+    found = [p for p in _folders(root) if p.name != "test" or not _folders(p)]
+    if {p.name for p in found} <= {"train", "test"}:
+        raise ValueError(f"{root} needs one sub-folder of PNG or JPEG images per class")
+    return found
+
 # %% ../nbs/api/02_data.ipynb #88b97802
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def _load_folder(root, split, size=None):
-    name, root = str(root), Path(root)
-    if (root / split).is_dir():
-        root = root / split
-    elif split != "train":
-        raise ValueError(f"{root} has no sub-folder {split!r}")
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if not folders:
-        raise ValueError(f"{root} needs one sub-folder of PNG or JPEG images per class")
+    name, folders = str(Path(root).resolve()), _class_folders(Path(root), split)
     paths = [sorted(p for p in f.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) for f in folders]
     if empty := [f.name for f, files in zip(folders, paths) if not files]:
-        raise ValueError(f"class folder {empty[0]!r} in {root} holds no PNG or JPEG image")
-    images = [_open_image(p) for files in paths for p in files]
+        raise ValueError(f"class folder {empty[0]!r} in {folders[0].parent} holds no PNG or JPEG image")
+    images = [_open_image(p, size) for files in paths for p in files]
     labels = np.repeat(np.arange(len(folders)), [len(files) for files in paths])
     return Dataset(_stack(images, size), labels, [f.name for f in folders], name)
 
 
-def _open_image(path):
+def _open_image(path, size=None):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -202,7 +213,8 @@ def _open_image(path):
                 image = ImageOps.exif_transpose(image)
                 if image.mode.startswith("I"):  # 16 bits
                     image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
-                return image.convert("L" if image.mode in ("1", "L") else "RGB")
+                image = image.convert("L" if image.mode in ("1", "L") else "RGB")
+                return image if size is None else _square(image, size)
     except Exception as error:  # Pillow's readers raise whatever they meet
         raise ValueError(f"cannot read image {path}: {error}") from error
 
@@ -214,9 +226,14 @@ def _stack(images, size=None):
     if size is None and len(shapes) > 1:
         size = int(np.median([min(i.size) for i in images]))
     if size is not None and shapes != {(size, size)}:
-        images = [ImageOps.fit(i, (size, size), Image.Resampling.BILINEAR) for i in images]
+        images = [_square(i, size) for i in images]
     array = np.stack([np.asarray(i.convert(mode)) for i in images])
     return array[..., None] if mode == "L" else array
+
+
+def _square(image, size):
+    "The middle of a PIL image, as size x size pixels."
+    return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
 
 # %% ../nbs/api/02_data.ipynb #a3ece155
 def _tfds_builder(name, data_dir=None):

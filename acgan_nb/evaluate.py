@@ -27,9 +27,10 @@ from .settings import check_range
 from .storage import digest, replacing
 
 # %% auto #0
-__all__ = ['ROWS', 'measure', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting', 'evaluate',
-           'table', 'markdown', 'summary', 'remarks_on', 'aligned', 'figures', 'html_page', 'report_name',
-           'save_report', 'compare', 'two_stage_inception_score', 'fidelity_scores']
+__all__ = ['LEAST', 'ROWS', 'measure', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting',
+           'evaluate', 'check_evaluation', 'check_classes', 'table', 'markdown', 'summary', 'remarks_on', 'aligned',
+           'figures', 'html_page', 'report_name', 'save_report', 'compare', 'two_stage_inception_score',
+           'fidelity_scores']
 
 # %% ../nbs/api/13_evaluate.ipynb #24418cf9
 def measure(
@@ -81,7 +82,9 @@ def _plain(values):
 
 # %% ../nbs/api/13_evaluate.ipynb #94c47165
 def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | None = None):
-    "Train a classifier on each `draw(seed) -> Dataset`, read real test images; mean and std."
+    """Train a classifier on each `draw(seed) -> Dataset`, read real test images.
+
+    Mean and (population) standard deviation over the seeds, and the mean of each class."""
     check_range("seeds", seeds, 1, whole=True)
     turned = {} if steps is None else {"steps": steps}
     hits, images = [], 0
@@ -108,22 +111,29 @@ def sampler(run: Run, train: Dataset, count: int):
     return lambda s: Dataset(run.sample(labels, seed=s), labels, train.class_names, train.name)
 
 
-def real_sampler(train: Dataset, count: int):
-    "seed -> Dataset of `count` random real images, or all of them."
+def real_sampler(train: Dataset, count: int, least: int = 0):
+    "seed -> Dataset of `count` random real images, or all; more, if a class has not `least`."
     labelled = np.flatnonzero(train.labels >= 0)
 
     def draw(s):
-        chosen = np.random.default_rng(s).permutation(labelled)[:count]
+        order = np.random.default_rng(s).permutation(labelled)
+        nth = np.empty(len(order), int)  # of its class
+        for k in range(train.num_classes):
+            mine = train.labels[order] == k
+            nth[mine] = np.arange(mine.sum())
+        chosen = order[(np.arange(len(order)) < count) | (nth < least)]
         return Dataset(train.images[chosen], train.labels[chosen], train.class_names, train.name)
 
     return draw
 
 # %% ../nbs/api/13_evaluate.ipynb #bd0bb9ef
 def discriminator_accuracy(run: Run, images, labels, batch_size: int = 500) -> float:
-    "Share of uint8 images (N, H, W, C) whose largest class logit of D is their label's (N,)."
+    "Share of labelled uint8 images (N, H, W, C) whose largest class logit of D is their label's."
     if run.discriminator is None:
         raise ValueError("this run has no discriminator: its directory holds no checkpoint")
-    images, labels = as_images(images), as_labels(labels, len(images))
+    images = as_images(images)
+    labels = as_labels(labels, len(images))
+    images, labels = images[labels >= 0], labels[labels >= 0]
     read = run.discriminator.predict_on_batch
     parts = (from_pixels(images[i : i + batch_size]) for i in range(0, len(images), batch_size))
     classes = np.concatenate([read(part)[1].argmax(axis=1) for part in parts])
@@ -173,21 +183,19 @@ def evaluate(
     data_dir=None,
 ) -> dict:
     "All this package can say of a run, as a JSON-able dict; see `summary` and `save_report`."
-    for name, value, low in (("samples", samples, 2), ("pairs", pairs, 1), ("seed", seed, 0)):
-        check_range(name, value, low, whole=True)
-    check_range("gan_train_seeds", gan_train_seeds, 0, whole=True)
-    check_range("gan_train_samples", gan_train_samples, 1, whole=True)
-    if gan_train_steps is not None:
-        check_range("gan_train_steps", gan_train_steps, 1, whole=True)
+    counts = dict(samples=samples, pairs=pairs, gan_train_seeds=gan_train_seeds, seed=seed)
+    counts |= dict(gan_train_samples=gan_train_samples, gan_train_steps=gan_train_steps)
+    check_evaluation(fidelity=fidelity, **counts)
     train = run_data(run, data_dir=data_dir) if train is None else train
     test = run_data(run, "test", data_dir) if test is None else test
     train, test = (d.subset(range(d.num_classes)) for d in (train, test))
-    _check_classes(train, test, run, pairs)
-    judge = judge or judge_for(train, run.outdir, run.config["seed"])
-    samples = max(min(samples, len(train)), train.num_classes * metrics.images_for(pairs))
+    _check_same_data(train, test, run)
+    check_classes(train, test, pairs)
+    judge, least = judge or judge_for(train, run.outdir), metrics.images_for(pairs)
+    samples = max(min(samples, len(train)), train.num_classes * least)
     columns = {
         "generated": (sampler(run, train, samples)(seed), sampler(run, train, gan_train_samples)),
-        "real": (real_sampler(train, samples)(seed), real_sampler(train, gan_train_samples)),
+        "real": (real_sampler(train, samples, least)(seed), real_sampler(train, gan_train_samples)),
     }
     generated = columns["generated"][0]
     report = {
@@ -220,15 +228,30 @@ def evaluate(
     return _plain(report)
 
 # %% ../nbs/api/13_evaluate.ipynb #2797c374
-def _check_classes(train, test, run, pairs):
-    "One line if a class is missing or too small, or if this is not the run's data."
-    names = tuple(run.config["class_names"])
+LEAST = dict(samples=2, pairs=1, gan_train_seeds=0, gan_train_samples=1, gan_train_steps=1, seed=0)
+
+
+def check_evaluation(**options):
+    "One line if `evaluate` would refuse these options; before there is a run."
+    for name, least in LEAST.items():
+        if name in options and (name, options[name]) != ("gan_train_steps", None):
+            check_range(name, options[name], least, whole=True)
+    if options.get("fidelity"):
+        _torch_fidelity()
+
+
+def check_classes(train, test, pairs=100):
+    "One line if a class has too few images to be measured."
     for what, data, least in (("training", train, metrics.images_for(pairs)), ("test", test, 2)):
-        if data.class_names != names:
-            raise ValueError(f"{what} classes are not those of the run: {data.class_names[:5]}")
         if (counts := data.class_counts).min() < least:
-            name = names[int(counts.argmin())]
+            name = data.class_names[int(counts.argmin())]
             raise ValueError(f"class {name!r} has {counts.min()} {what} images, {least} are needed")
+
+
+def _check_same_data(train, test, run):
+    for what, data in (("training", train), ("test", test)):
+        if data.class_names != tuple(run.config["class_names"]):
+            raise ValueError(f"{what} classes are not those of the run: {data.class_names[:5]}")
         if list(data.images.shape[1:]) != run.config["image_shape"]:
             raise ValueError(f"{what} images are {data.images.shape[1:]}, the run's are other")
 
@@ -429,14 +452,17 @@ def save_report(run: Run, report: dict, train: Dataset, best: bool = False):
 
 def compare(folders, by_run: bool = False) -> str:
     "A table of the reports of several run directories, a column each; `by_run`: a row each."
-    columns, seen = {}, set()
+    columns, seen, eyes = {}, set(), {}
     for folder in map(Path, folders):
         if not (folder / "report.json").exists():
             raise FileNotFoundError(f"no report in {str(folder)!r}; run acgan evaluate {folder}")
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         if "generated" not in report:
             raise ValueError(f"{folder / 'report.json'} is not a report of this version")
-        title = folder.name if folder.name not in columns else str(folder)
+        title, eye = folder.name if folder.name not in columns else str(folder), report["features"]
+        if eyes.setdefault(eye["name"], eye["hash"]) != eye["hash"]:  # of one name, but another
+            for column in ("generated", "real"):
+                report[column]["features"] = f"{eye['name']} {eye['hash']}"
         columns[title] = report["generated"]
         if (data := report["settings"]["test_fingerprint"]) not in seen:
             real = f"real {report['run']['data']}"  # splits of a data set have the same name
@@ -470,10 +496,7 @@ def two_stage_inception_score(
 # %% ../nbs/api/13_evaluate.ipynb #bb685ee0
 def fidelity_scores(samples, real, **options) -> dict:
     "Inception score, FID and KID of uint8 images by torch-fidelity and the published weights."
-    try:
-        import torch_fidelity
-    except ImportError:
-        raise ValueError('fidelity needs `pip install "acgan_nb[fidelity]"`') from None
+    torch_fidelity = _torch_fidelity()
     with tempfile.TemporaryDirectory() as root:
         folders = [Path(root) / name for name in ("samples", "real")]
         for folder, images in zip(folders, (samples, real)):
@@ -484,6 +507,14 @@ def fidelity_scores(samples, real, **options) -> dict:
             verbose=False, **options
         )
     return {"torch_fidelity": metadata.version("torch-fidelity"), **_plain(found)}
+
+
+def _torch_fidelity():
+    try:
+        import torch_fidelity
+    except ImportError:
+        raise ValueError('fidelity needs `pip install "acgan_nb[fidelity]"`') from None
+    return torch_fidelity
 
 
 def _write_pngs(folder, images):

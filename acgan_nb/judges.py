@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import softmax
 from tqdm import tqdm
 
-from .data import Dataset, as_images, from_pixels, load, resize
+from .data import Dataset, as_images, as_labels, from_pixels, load, resize
 from .settings import check_choice, check_range
 from .storage import digest, load_variables, replacing, save_variables
 
@@ -104,8 +104,10 @@ class Judge:
         return np.concatenate([run(x)[0] for x in self._batches(images)])
 
     def accuracy(self, images, labels) -> float:
-        "Share of the images that are given their label."
-        return float(np.mean(self(images) == labels))
+        "Share of the images with a label, class ids (N,), that are given it."
+        images = as_images(images)
+        labels = as_labels(labels, len(images), self.network.output_shape[1][-1])
+        return float(np.mean(self(images[labels >= 0]) == labels[labels >= 0]))
 
     def fits(self, data: Dataset) -> bool:
         "Whether it was trained on just these classes."
@@ -264,6 +266,7 @@ def _read_record(path) -> dict:
 # %% ../nbs/api/07_judges.ipynb #5b887818
 def judge_for(data: Dataset, folder=None, seed: int = 0) -> Judge:
     "The shipped judge of this data set, or one trained on it now and kept in `folder`."
+    data = data.subset(range(data.num_classes))  # the labelled images
     side = data.images.shape[1]
     for name in sorted(RECIPES, key=lambda n: abs(RECIPES[n].size - side)):
         if RECIPES[name].data == data.name and (judge := load_judge(name)).fits(data):

@@ -174,7 +174,7 @@ def _name_points(ax, x, y, names):
             ax.annotate(name, point, xytext=(4, 3), textcoords="offset points", fontsize=8)
 
 # %% ../nbs/api/12_plots.ipynb #e468b5d5
-def neighbours(samples, images, indices, distances=None):
+def neighbours(samples, images, indices):
     "Rows: a sample (N, H, W, C), then its nearest training images by `indices` (N, k)."
     sheet = np.stack([np.concatenate([[s], images[row]]) for s, row in zip(samples, indices)])
     fig, ax = plt.subplots(figsize=(0.5 * sheet.shape[1] + 0.6, 0.5 * len(sheet) + 0.5))

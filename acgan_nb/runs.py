@@ -223,7 +223,8 @@ def find_checkpoint(outdir) -> Checkpoint | None:
 def load_run(outdir, best: bool = False, truncation: float | None = None) -> Run:
     """A run from its directory: generator, history, config; D too if its checkpoint is there.
 
-    `best`: the generator with the smallest Fréchet distance, if the run was evaluated."""
+    `best`: the generator with the smallest Fréchet distance, if the run was evaluated, and the
+    history up to it. D is always the last one."""
     outdir = Path(outdir).expanduser()
     if not (outdir / "config.json").is_file():
         raise FileNotFoundError(f"no run in {str(outdir)!r}: it has no config.json")
@@ -243,6 +244,8 @@ def load_run(outdir, best: bool = False, truncation: float | None = None) -> Run
         raise FileNotFoundError(f"no best.weights in {str(outdir)!r}: train with evaluate_every")
     if best:
         load_variables(outdir / "best.weights", gan.ema_generator.weights)
+        rows = int(np.nanargmin(history["frechet_distance"])) + 1
+        run.history = {key: values[:rows] for key, values in history.items()}
     run.truncation = truncation
     run.latents(1)  # a truncation that cannot be is told now
     return run
@@ -273,7 +276,8 @@ def export_run(run: Run, folder) -> Path:
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     grids = sorted((run.outdir / "samples").glob("step_*.png"))
     reports = [path.name for end in ("json", "html") for path in run.outdir.glob(f"report*.{end}")]
-    names = ["config.json", "history.csv", "samples.gif", *reports, f"samples/{grids[-1].name}"]
+    last = [f"samples/{path.name}" for path in grids[-1:]]
+    names = ["config.json", "history.csv", "samples.gif", *reports, *last]
     for name in names:
         if (run.outdir / name).exists():
             shutil.copyfile(run.outdir / name, folder / name)

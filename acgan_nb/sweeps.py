@@ -23,16 +23,26 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .data import Dataset, class_ids, load
-from .evaluate import aligned, compare, gan_train, measure, sampler, save_report
+from acgan_nb.evaluate import (
+    aligned,
+    check_classes,
+    check_evaluation,
+    compare,
+    gan_train,
+    measure,
+    sampler,
+    save_report,
+)
 from .evaluate import evaluate as evaluate_run
 from .judges import judge_for
+from .metrics import images_for
 from .runs import FREE, Run, load_run, read_config, read_history
 from .settings import SETTINGS, SWITCHES, check_range, nearest
 from .storage import locked, replacing
 from .train import as_dataset, check_fit, fit
 
 # %% auto #0
-__all__ = ['RATES', 'PRESETS', 'COMMON', 'OPTIONS', 'DEFAULTS', 'FIXED', 'SHOWN', 'MEASURES', 'grid', 'trial_name',
+__all__ = ['RATES', 'PRESETS', 'COMMON', 'OPTIONS', 'DEFAULTS', 'FIXED', 'SHOWN', 'MEASURES', 'PAIRS', 'grid', 'trial_name',
            'split_classes', 'name_trials', 'check_trial', 'write_plan', 'read_plan', 'run_trial', 'wait_for_lock',
            'last_row', 'worker_environment', 'ray_session', 'check_share', 'check_room', 'Board', 'collect', 'sweep',
            'check_trials', 'summary', 'measured', 'write_record', 'read_record', 'over_seeds', 'splits', 'Ensemble',
@@ -52,7 +62,8 @@ def grid(**options) -> list[dict]:
 def trial_name(settings: dict) -> str:
     "Settings as a folder name: `activation_noise=0.1,seed=2`."
     plain = {k: "+".join(map(str, v)) if k == "classes" else v for k, v in settings.items()}
-    return re.sub(r"[^\w.,=+-]", "_", ",".join(f"{k}={v}" for k, v in plain.items()))
+    name = re.sub(r"[^\w.,=+-]", "_", ",".join(f"{k}={v}" for k, v in plain.items()))
+    return name or "defaults"
 
 # %% ../nbs/api/14_sweeps.ipynb #b0041570
 RATES = (1e-4, 2e-4, 3e-4)
@@ -86,6 +97,8 @@ def name_trials(trials, common: dict) -> dict:
         trials = named
     if not trials:
         raise ValueError("there is no trial")
+    if bad := [name for name in map(str, trials) if not re.fullmatch(r"\w[^/\\]{0,199}", name)]:
+        raise ValueError(f"a trial's name becomes that of a folder, and {bad[0]!r:.60} cannot be one")
     return {str(name): {**common, **trial} for name, trial in trials.items()}
 
 # %% ../nbs/api/14_sweeps.ipynb #4664b288
@@ -347,6 +360,10 @@ def sweep(
     steps = check_trials(data, trials)
     options = _evaluation(evaluate)
     test = None if options is None else _test_split(data, data_dir)
+    if options is not None:
+        for settings in trials.values():
+            parts = (_part(each, settings.get("classes")) for each in (data, test))
+            check_classes(*parts, options.get("pairs", 100))
     outdir = Path(outdir).expanduser().resolve()
     outdir.mkdir(parents=True, exist_ok=True)
     with locked(outdir), ray_session() as ray:
@@ -396,6 +413,7 @@ def _evaluation(evaluate):
     if unknown := [name for name in evaluate if name not in known]:
         hint = nearest(unknown[0], known)
         raise ValueError(f"evaluate has no option {unknown[0]!r}{hint}")
+    check_evaluation(**evaluate)
     return evaluate
 
 
@@ -424,6 +442,7 @@ def summary(rows: list[dict]) -> str:
 
 # %% ../nbs/api/14_sweeps.ipynb #ed387e50
 MEASURES = ("gan_test", "gan_train", "frechet_distance", "precision", "recall", "ms_ssim")
+PAIRS = 100  # of a class, for MS-SSIM
 
 
 def measured(
@@ -439,9 +458,11 @@ def measured(
 ) -> list[dict]:
     "Train each trial with each seed here, one after the other, and measure it: a row each."
     data, _ = as_dataset(data, common.get("arch"), data_dir=data_dir)
-    check_range("samples", samples, 2 * data.num_classes, whole=True)
+    check_range("samples", samples, data.num_classes * images_for(PAIRS), whole=True)
     trials, test = name_trials(trials, common), _test_split(data, data_dir)
     check_trials(data, trials)
+    if parts := [name for name, settings in trials.items() if settings.get("classes")]:
+        raise ValueError(f"trial {parts[0]!r} has its own classes; all must be of the same data")
     judge, rows = judge_for(data), []
     each = list(itertools.product(trials.items(), seeds))
     for (name, settings), seed in tqdm(each, "trials", disable=not verbose):
@@ -452,21 +473,23 @@ def measured(
 
 
 def _measured(data, test, judge, folder, settings, samples):
-    "One row, from its file if that is of as many steps."
+    "One row, from its file if that is of the same."
     path, steps = folder / "row.json", check_trial(data, settings)
+    asked = {**settings, "steps": steps, "samples": samples, "fingerprint": data.fingerprint}
     if path.exists():
-        row = json.loads(path.read_text(encoding="utf-8"))
-        if row["steps"] == steps:
-            return row
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["asked"] == asked:
+            return kept["row"]
     folder.mkdir(parents=True, exist_ok=True)
     run = fit(data, outdir=folder, verbose=False, **settings)
     draw, seed = sampler(run, data, samples), settings["seed"]
-    found = measure(draw(seed).images, draw(seed).labels, test, judge, seed=seed)
+    shown = draw(seed)
+    found = measure(shown.images, shown.labels, test, judge, pairs=PAIRS, seed=seed)
     found |= gan_train(draw, test, 1, seed)
     row = {"steps": steps, "seconds": round(run.history["seconds"][-1], 1)}
     row |= {key: found[key] for key in MEASURES}
     with replacing(path) as file:
-        file.write(json.dumps(row).encode() + b"\n")
+        file.write(json.dumps({"asked": asked, "row": row}).encode() + b"\n")
     return row
 
 # %% ../nbs/api/14_sweeps.ipynb #83b9da22

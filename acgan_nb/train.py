@@ -10,7 +10,6 @@ import json
 import math
 import os
 import platform
-import shutil
 import signal
 import threading
 import time
@@ -200,6 +199,8 @@ class SaveRun(keras.callbacks.Callback):
 def save_gif(outdir, frames=100, seconds=8, height=320):
     "samples/*.png -> samples.gif: at most `frames` of them, evenly chosen, enlarged to `height`."
     paths = sorted((Path(outdir) / "samples").glob("step_*.png"))
+    if not paths:  # somebody tidied up
+        return
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(frames, len(paths))).round().astype(int))
     images = [Image.open(paths[i]).convert("P") for i in chosen]
     scale = max(1, height // images[0].height)
@@ -298,7 +299,9 @@ def run_steps(
 # %% ../nbs/api/11_train.ipynb #29319619
 OUTPUTS = ("config.json", "checkpoint", "checkpoint.previous", "generator.weights")
 OUTPUTS += ("best.weights", "history.csv", "judge.json", "judge.weights", "samples.gif")
-OUTPUTS += ("report.*", "report_best*.*", "report_truncation_*.*")
+OUTPUTS += ("report.json", "report_best*.json", "report_truncation_*.json")
+OUTPUTS += ("report.html", "report_best*.html", "report_truncation_*.html")
+OUTPUTS += ("samples/step_*.png", "tensorboard/**/events.out.tfevents.*")
 
 
 def _make_folder(outdir):
@@ -312,9 +315,7 @@ def _make_folder(outdir):
 
 
 def _clear(outdir):
-    for folder in ("samples", "tensorboard"):
-        shutil.rmtree(outdir / folder, ignore_errors=True)
-    (outdir / "samples").mkdir()
+    "What a run leaves in its directory; nothing else that may be there."
     for path in [path for name in OUTPUTS for path in outdir.glob(name)]:
         path.unlink(missing_ok=True)
 
@@ -477,7 +478,7 @@ def _train(config, data, outdir, evaluate_every, how):
     wait_for_all()  # before the first process writes another one
     written, monitor = outdir if how.writes else None, None
     if evaluate_every:
-        judge, pairs = judge_for(data, written, config["seed"]), possible_pairs(data)
+        judge, pairs = judge_for(data, written), possible_pairs(data)
         real = reference(data, judge, pairs=pairs, seed=config["seed"])
         config["evaluation"] = {"every": evaluate_every, **describe(real, config["image_shape"])}
         best, stop = written and written / "best.weights", config["on_collapse"] == "stop"

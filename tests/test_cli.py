@@ -23,7 +23,7 @@ from acgan_nb import judges
 from acgan_nb.cli import main
 from acgan_nb.data import load
 from acgan_nb.gan import LOGS
-from acgan_nb.runs import run_data
+from acgan_nb.runs import export_run, run_data
 from acgan_nb.settings import SWITCHES
 from acgan_nb.storage import digest
 from acgan_nb.train import fit, load_pretrained, load_run
@@ -255,6 +255,46 @@ def test_best_generator(tmp_path):
     (run / "best.weights").unlink()
     failed = CliRunner().invoke(main, ["sample", str(run), "--best"])
     assert failed.exit_code == 2 and "train with evaluate_every" in failed.stderr
+
+
+def test_replacing_a_run_leaves_what_is_not_a_runs(tmp_path):
+    train = "train", "digits", "--steps", 2, "--outdir", tmp_path, "--quiet"
+    acgan(*train)
+    (tmp_path / "tensorboard").mkdir()
+    mine = [tmp_path / name for name in ("report.md", "samples/mine.png", "tensorboard/notes")]
+    old = [tmp_path / name for name in ("report.json", "report_best.html", "samples/step_000099.png",
+                                        "tensorboard/events.out.tfevents.1")]
+    for path in mine + old:
+        path.write_text("something")
+    acgan(*train, "--no-resume")
+    assert all(path.read_text() == "something" for path in mine)
+    assert not [path for path in old if path.exists()]
+
+
+def test_a_finished_run_without_its_sheets(tmp_path):
+    train = "train", "digits", "--steps", 2, "--outdir", tmp_path / "run", "--quiet"
+    acgan(*train)
+    shutil.rmtree(tmp_path / "run" / "samples")
+    acgan(*train)
+    export_run(load_run(tmp_path / "run"), tmp_path / "small")
+    assert load_run(tmp_path / "small").sample(3).shape == (1, 8, 8, 1)
+
+
+def test_evaluation_needs_test_images_first(tmp_path, monkeypatch):
+    for split in ("train", "held out"):
+        for k in range(2):
+            (tmp_path / "pets" / split / f"{k}").mkdir(parents=True)
+            for i in range(20):
+                image = np.full((8, 8), 90 * k + 3 * i, "uint8")
+                Image.fromarray(image).save(tmp_path / "pets" / split / f"{k}" / f"{i}.png")
+    run = tmp_path / "run"
+    acgan("train", tmp_path / "pets", "--steps", 2, "--batch-size", 10, "--outdir", run, "--quiet")
+    monkeypatch.setattr(judges, "train_judge", None)
+    failed = CliRunner().invoke(main, ["evaluate", str(run)])
+    assert failed.exit_code == 2 and "no sub-folder 'test' with one" in failed.stderr
+    monkeypatch.undo()
+    options = "--test-split", "held out", "--gan-train-seeds", 0
+    assert "of 40 real test images" in acgan("evaluate", run, *options)
 
 
 def test_judge_can_be_made_again(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 "Data sets by name through TFDS (mocked or tiny, no network), and the promises of the batch stream."
 
 import hashlib
+import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
 
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, batches, class_ids, from_pixels, load, to_pixels
+from acgan_nb.train import as_dataset
 
 few = settings(max_examples=15, deadline=None)
 MOCKED = {  # TFDS name: image shape, number of classes
@@ -246,3 +249,39 @@ def test_fingerprint_is_of_shape_pixels_and_labels_alone():
     for images, labels in [(fortran, LABELS), (IMAGES[..., 0], np.int8(LABELS)), (floats, column)]:
         data = Dataset(images, labels, ["no", "yes"], "named")
         assert data.fingerprint == hashlib.sha256(written).hexdigest()
+
+
+def write_images(folder, classes, size=8, count=3):
+    for k, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (size, size), (40 * k, 10 * i, 9)).save(folder / name / f"{i}.png")
+    return folder
+
+
+def test_a_folder_is_a_folder_whatever_it_is_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "digits", "ab", size=40)
+    for spelled in ("./digits", "digits/", tmp_path / "digits"):
+        data, arch = as_dataset(spelled)  # of no network's size: loaded again, resized
+        assert (data.class_names, arch, len(data)) == (("a", "b"), "cifar10", 6)
+        assert data.name == str(tmp_path / "digits")
+    assert load("digits").class_names == tuple("0123456789")
+
+
+def test_test_images_are_no_class(tmp_path):
+    write_images(tmp_path / "test", ["cat", "dog"], count=2)
+    write_images(tmp_path, ["cat", "dog"])
+    assert load(tmp_path).class_names == ("cat", "dog")
+    assert (len(load(tmp_path)), len(load(tmp_path, "test"))) == (6, 4)
+
+
+def test_classes_may_be_called_train_and_test(tmp_path):
+    write_images(tmp_path, ["bus", "car", "test", "train"])
+    assert load(tmp_path).class_names == ("bus", "car", "test", "train")
+    with pytest.raises(ValueError, match="has no sub-folder 'test' with one folder per class"):
+        load(tmp_path, "test")
+    shutil.rmtree(tmp_path / "bus")
+    shutil.rmtree(tmp_path / "car")
+    with pytest.raises(ValueError, match="needs one sub-folder of PNG or JPEG images per class"):
+        load(tmp_path)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acgan_nb import evaluate, judges
+from acgan_nb import evaluate, judges, metrics
 from acgan_nb.data import Dataset, load
 from acgan_nb.metrics import control
 from acgan_nb.monitor import CollapseWarning, reference
-from acgan_nb.runs import Run
+from acgan_nb.runs import Run, write_history
 from acgan_nb.train import fit, load_run
 
 DIGITS, TEST = load("digits"), load("digits", "test")
@@ -49,6 +49,24 @@ def test_judge_of_own_images_is_kept(tmp_path):
     assert judges.judge_for(data, tmp_path).hash == first.hash
     other = Dataset(data.images[:300], data.labels[:300], "abcde")
     assert judges.judge_for(other, tmp_path).hash != first.hash  # other data, other judge
+
+
+def test_judge_of_images_some_without_label_is_kept(tmp_path):
+    labels = np.where(np.arange(400) % 3, DIGITS.labels[:400] // 2, -1)
+    data = Dataset(DIGITS.images[:400], labels, "abcde")
+    made = judges.judge_for(data, tmp_path).hash
+    written = (tmp_path / "judge.weights").stat().st_mtime_ns
+    assert judges.judge_for(data, tmp_path).hash == made
+    assert (tmp_path / "judge.weights").stat().st_mtime_ns == written
+
+
+def test_accuracy_takes_labels_as_data_sets_do():
+    judge, right = judges.load_judge("digits"), judges.load_judge("digits")(TEST.images)
+    assert judge.accuracy(TEST.images, TEST.labels[:, None]) == np.mean(right == TEST.labels)
+    some = np.where(np.arange(len(TEST)) % 2, TEST.labels, -1)
+    assert judge.accuracy(TEST.images, some) == np.mean((right == TEST.labels)[1::2])
+    with pytest.raises(ValueError, match=r"label 10 is out of range: 0\.\.9"):
+        judge.accuracy(TEST.images, TEST.labels + 1)
 
 
 def test_judge_takes_images_of_other_sizes_and_greyscale():
@@ -261,3 +279,46 @@ def test_two_stages_choose_the_better_generator(run):
     assert found["chosen"] == "real" and found["choose"]["scores"]["noise"][0] < 5
     chosen, final = found["choose"]["scores"]["real"], found["final"]["score"]
     assert final != chosen and final[0] == pytest.approx(chosen[0], rel=0.2)
+
+
+def test_real_images_are_enough_of_every_class():
+    labels = np.repeat([0, 1, 2], [300, 30, 10])
+    data = Dataset(DIGITS.images[:340], labels, "abc")
+    for seed in range(20):
+        plain = evaluate.real_sampler(data, 60)(seed)
+        filled = evaluate.real_sampler(data, 60, least=8)(seed)
+        assert filled.class_counts.min() >= 8 and len(filled) >= 60
+        assert (filled.class_counts == np.maximum(plain.class_counts, 8)).all()
+        enough = evaluate.real_sampler(data, 60, least=plain.class_counts.min())(seed)
+        assert enough.fingerprint == plain.fingerprint  # as ever, where nothing is missing
+
+
+def test_fewer_images_than_classes():
+    images, judge = DIGITS.images[DIGITS.labels == 7][:5], judges.load_judge("digits")
+    sevens = metrics.resolution_accuracy(images, [7] * 5, judge, [8])
+    assert sevens.tolist() == [judge.accuracy(images, [7] * 5)]
+
+
+def test_the_best_generator_comes_with_its_step(tmp_path):
+    run = fit("digits", steps=6, log_every=2, evaluate_every=2, outdir=tmp_path, verbose=False)
+    best = int(np.argmin(run.history["frechet_distance"]))
+    found = load_run(tmp_path, best=True)
+    assert found.history["step"] == run.history["step"][: best + 1]
+    history = run.history | {"frechet_distance": [3.0, 1.0, 2.0]}
+    write_history(tmp_path / "history.csv", history)
+    found = load_run(tmp_path, best=True)
+    assert found.history["step"] == [2, 4] and evaluate._describe_run(found)["step"] == 4
+    assert load_run(tmp_path).history["step"] == [2, 4, 6]
+
+
+def test_distances_of_other_eyes_have_their_own_row(reports, tmp_path):
+    report = json.loads(json.dumps(reports["real"]))
+    for name, eye in (("one", "aaaa"), ("two", "bbbb"), ("three", "aaaa")):
+        report["features"]["hash"] = eye
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(json.dumps(report))
+    told = evaluate.compare([tmp_path / name for name in ("one", "two", "three")]).splitlines()
+    assert len([line for line in told if "Fréchet" in line]) == 2
+    assert len([line for line in told if "Fréchet" in line and "bbbb" in line]) == 1
+    same = evaluate.compare([tmp_path / "one", tmp_path / "three"]).splitlines()
+    assert len([line for line in same if "Fréchet" in line]) == 1

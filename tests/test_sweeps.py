@@ -16,6 +16,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
+from acgan_nb import sweeps
 from acgan_nb.cli import main
 from acgan_nb.data import load
 from acgan_nb.runs import find_checkpoint, load_run, read_history
@@ -24,6 +25,7 @@ from acgan_nb.sweeps import (
     PRESETS,
     grid,
     load_ensemble,
+    name_trials,
     ray_session,
     splits,
     summary,
@@ -227,7 +229,12 @@ def test_a_second_driver_is_refused(tmp_path):
 
 MISTAKES = [
     (dict(trials=[]), "there is no trial"),
-    (dict(trials=[{}, {}]), "trial '' is there twice"),
+    (dict(trials=[{}, {}]), "trial 'defaults' is there twice"),
+    (dict(trials={"../up": {}}), "and '../up' cannot be one"),
+    (dict(trials={"a/b": {}}), "and 'a/b' cannot be one"),
+    (dict(trials={"": {}}), "and '' cannot be one"),
+    (dict(evaluate=dict(samples=1)), "samples must be a whole number at least 2"),
+    (dict(evaluate=dict(pairs=10**4)), "training images, 142 are needed"),
     (dict(trials=grid(seed=[0, -1])), "trial 'seed=-1': seed must be a whole number"),
     (dict(trials=grid(batch_sise=[9])), "trial 'batch_sise=9': fit has no option 'batch_sise'"),
     (dict(trials=grid(ema=[2.0])), "trial 'ema=2.0': ema must be a number at least 0 and below 1"),
@@ -341,3 +348,42 @@ def test_a_ray_that_is_not_there(monkeypatch, tmp_path):
     with pytest.raises(ConnectionError) as caught:
         sweep("digits", grid(seed=[0]), tmp_path)
     assert str(caught.value) == "cannot reach Ray at 'there:6379': no cluster at there:6379"
+
+
+def test_a_trial_without_settings_has_a_name():
+    assert list(name_trials([{}, {"ema": 0.9}], {"steps": 3})) == ["defaults", "ema=0.9"]
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    "`fit` and the measures stand-ins: what is asked of them, in order."
+    asked, numbers = [], dict.fromkeys(sweeps.MEASURES, 0.5)
+
+    def fit(data, outdir, **settings):
+        asked.append(settings)
+        return SimpleNamespace(history={"seconds": [1.0]})
+
+    drawn = SimpleNamespace(images=None, labels=None)
+    monkeypatch.setattr(sweeps, "fit", fit)
+    monkeypatch.setattr(sweeps, "sampler", lambda *_: lambda seed: drawn)
+    monkeypatch.setattr(sweeps, "measure", lambda *_, **__: dict(numbers))
+    monkeypatch.setattr(sweeps, "gan_train", lambda *_: {})
+    return asked
+
+
+def test_a_row_is_kept_only_for_the_same_question(no_training, tmp_path):
+    def ask(settings, **options):
+        [row] = sweeps.measured("digits", {"a": settings}, tmp_path, seeds=[0], steps=3, **options)
+        return len(no_training)
+
+    assert ask({"class_weight": 1.0}) == ask({"class_weight": 1.0}) == 1
+    assert ask({"class_weight": 2.0}) == ask({"class_weight": 2.0}) == 2
+    assert ask({"class_weight": 2.0}, samples=300) == 3
+
+
+def test_mistakes_of_measured_are_told_before_training(no_training, tmp_path):
+    with pytest.raises(ValueError, match="samples must be a whole number at least 150"):
+        sweeps.measured("digits", {"a": {}}, tmp_path, samples=149, steps=3)
+    with pytest.raises(ValueError, match="trial 'a' has its own classes"):
+        sweeps.measured("digits", {"a": {"classes": ["1", "2"]}}, tmp_path, steps=3)
+    assert not no_training
