@@ -478,7 +478,7 @@ def _measured(data, test, judge, folder, settings, samples):
     asked = {**settings, "steps": steps, "samples": samples, "fingerprint": data.fingerprint}
     if path.exists():
         kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["asked"] == asked:
+        if kept.get("asked") == asked:
             return kept["row"]
     folder.mkdir(parents=True, exist_ok=True)
     run = fit(data, outdir=folder, verbose=False, **settings)
