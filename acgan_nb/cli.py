@@ -201,18 +201,18 @@ def evaluate(run, data_dir, test_split, best, truncation, features, two_stage, *
     from acgan_nb.judges import judge_for, load_judge
     from acgan_nb.runs import load_run, run_data
 
+    module.check_evaluation(**options)
     trained = load_run(run, best, truncation)
     eye = features and load_judge(features)
     test = run_data(trained, test_split, data_dir)
     train = run_data(trained, data_dir=data_dir)
-    options |= dict(train=train, test=test, judge=judge_for(train, run), eye=eye)
-    report = module.evaluate(trained, **options)
+    report = module.evaluate(trained, train=train, test=test, eye=eye, **options)
     if two_stage:
         runs = {"last": load_run(run, False, truncation)}
         if (run / "best.weights").exists():
             runs["best"] = load_run(run, True, truncation)
         report["two_stage"] = module.two_stage_inception_score(
-            runs, eye or judge, seed=options["seed"]
+            runs, eye or judge_for(train, run), seed=options["seed"]
         )
     page = module.save_report(trained, report, train, best)
     click.echo(f"{module.summary(report)}\n{page}")

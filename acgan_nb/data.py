@@ -198,8 +198,9 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 def _load_folder(root, split, size=None):
     name, folders = str(Path(root).resolve()), _class_folders(Path(root), split)
     paths = [sorted(p for p in f.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) for f in folders]
-    if empty := [f.name for f, files in zip(folders, paths) if not files]:
-        raise ValueError(f"class folder {empty[0]!r} in {folders[0].parent} holds no PNG or JPEG image")
+    if empty := [f for f, files in zip(folders, paths) if not files]:
+        where = f"{empty[0].name!r} in {empty[0].parent}"
+        raise ValueError(f"class folder {where} holds no PNG or JPEG image")
     images = [_open_image(p, size) for files in paths for p in files]
     labels = np.repeat(np.arange(len(folders)), [len(files) for files in paths])
     return Dataset(_stack(images, size), labels, [f.name for f in folders], name)

@@ -117,11 +117,10 @@ def real_sampler(train: Dataset, count: int, least: int = 0):
 
     def draw(s):
         order = np.random.default_rng(s).permutation(labelled)
-        nth = np.empty(len(order), int)  # of its class
+        taken = np.arange(len(order)) < count
         for k in range(train.num_classes):
-            mine = train.labels[order] == k
-            nth[mine] = np.arange(mine.sum())
-        chosen = order[(np.arange(len(order)) < count) | (nth < least)]
+            taken[np.flatnonzero(train.labels[order] == k)[:least]] = True
+        chosen = order[taken]
         return Dataset(train.images[chosen], train.labels[chosen], train.class_names, train.name)
 
     return draw

@@ -264,8 +264,10 @@ def _read_record(path) -> dict:
         raise ValueError(f"{path} is damaged: {reason:.150}") from error
 
 # %% ../nbs/api/07_judges.ipynb #5b887818
-def judge_for(data: Dataset, folder=None, seed: int = 0) -> Judge:
-    "The shipped judge of this data set, or one trained on it now and kept in `folder`."
+def judge_for(data: Dataset, folder=None, recipe: Recipe | None = None) -> Judge:
+    """The shipped judge of this data set, or one trained on it now and kept in `folder`.
+
+    `recipe`: for that one; default: `recipe_for` the data."""
     data = data.subset(range(data.num_classes))  # the labelled images
     side = data.images.shape[1]
     for name in sorted(RECIPES, key=lambda n: abs(RECIPES[n].size - side)):
@@ -275,7 +277,7 @@ def judge_for(data: Dataset, folder=None, seed: int = 0) -> Judge:
         judge = load_judge("judge", folder)
         if judge.about["train_fingerprint"] == data.fingerprint:
             return judge
-    judge = train_judge(data, recipe_for(data), name="judge", seed=seed)
+    judge = train_judge(data, recipe or recipe_for(data), name="judge")
     if folder is not None:
         save_judge(judge, folder)
     return judge

@@ -244,11 +244,19 @@ def load_run(outdir, best: bool = False, truncation: float | None = None) -> Run
         raise FileNotFoundError(f"no best.weights in {str(outdir)!r}: train with evaluate_every")
     if best:
         load_variables(outdir / "best.weights", gan.ema_generator.weights)
-        rows = int(np.nanargmin(history["frechet_distance"])) + 1
-        run.history = {key: values[:rows] for key, values in history.items()}
+        run.history = _until_best(history)
     run.truncation = truncation
     run.latents(1)  # a truncation that cannot be is told now
     return run
+
+
+def _until_best(history):
+    "The rows up to the smallest Fréchet distance; all, if a crash came before the first of them."
+    distances = np.array(history.get("frechet_distance", []))
+    if not np.isfinite(distances).any():
+        return history
+    rows = int(np.nanargmin(distances)) + 1
+    return {key: values[:rows] for key, values in history.items()}
 
 
 def check_links(outdir):

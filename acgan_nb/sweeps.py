@@ -98,7 +98,7 @@ def name_trials(trials, common: dict) -> dict:
     if not trials:
         raise ValueError("there is no trial")
     if bad := [name for name in map(str, trials) if not re.fullmatch(r"\w[^/\\]{0,199}", name)]:
-        raise ValueError(f"a trial's name becomes that of a folder, and {bad[0]!r:.60} cannot be one")
+        raise ValueError(f"a trial's name becomes a folder's, and {bad[0]!r:.60} cannot be one")
     return {str(name): {**common, **trial} for name, trial in trials.items()}
 
 # %% ../nbs/api/14_sweeps.ipynb #4664b288

@@ -26,10 +26,10 @@ def cpu_flags(cpuinfo=Path("/proc/cpuinfo")):
     return set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
 
 
-def vector_instructions(cpuinfo=Path("/proc/cpuinfo")):
+def vector_instructions():
     "Those that decide how fast a convolution is, None if unknown."
     known = "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16"
-    return " ".join(sorted(cpu_flags(cpuinfo).intersection(known))) or None
+    return " ".join(sorted(cpu_flags().intersection(known))) or None
 
 
 class Finished(BaseException):

@@ -290,6 +290,8 @@ def test_evaluation_needs_test_images_first(tmp_path, monkeypatch):
     run = tmp_path / "run"
     acgan("train", tmp_path / "pets", "--steps", 2, "--batch-size", 10, "--outdir", run, "--quiet")
     monkeypatch.setattr(judges, "train_judge", None)
+    failed = CliRunner().invoke(main, ["evaluate", str(run), "--samples", "1"])
+    assert failed.exit_code == 2 and "samples must be a whole number at least 2" in failed.stderr
     failed = CliRunner().invoke(main, ["evaluate", str(run)])
     assert failed.exit_code == 2 and "no sub-folder 'test' with one" in failed.stderr
     monkeypatch.undo()

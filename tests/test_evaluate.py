@@ -309,6 +309,8 @@ def test_the_best_generator_comes_with_its_step(tmp_path):
     found = load_run(tmp_path, best=True)
     assert found.history["step"] == [2, 4] and evaluate._describe_run(found)["step"] == 4
     assert load_run(tmp_path).history["step"] == [2, 4, 6]
+    write_history(tmp_path / "history.csv", history | {"frechet_distance": [float("nan")] * 3})
+    assert load_run(tmp_path, best=True).history["step"] == [2, 4, 6]  # none was written yet
 
 
 def test_distances_of_other_eyes_have_their_own_row(reports, tmp_path):
