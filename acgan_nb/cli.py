@@ -124,7 +124,8 @@ def train(data, outdir, quiet, **options):
 def sample(run, label, best, truncation, count, seed, columns, out):
     """Generate images with the trained RUN: one grid, or a folder of single images.
 
-    RUN is a run directory, or else a generator of the package: digits, mnist, cifar10."""
+    RUN is a run directory, or else a generator of the package: digits, mnist,
+    mnist_adc, cifar10, cifar10_16."""
     from acgan_nb.runs import load_run, pretrained_names, results_folder
     from acgan_nb.settings import check_range
 

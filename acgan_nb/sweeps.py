@@ -45,8 +45,8 @@ from .train import as_dataset, check_fit, fit
 __all__ = ['RATES', 'PRESETS', 'COMMON', 'OPTIONS', 'DEFAULTS', 'FIXED', 'SHOWN', 'MEASURES', 'PAIRS', 'grid', 'trial_name',
            'split_classes', 'name_trials', 'check_trial', 'write_plan', 'read_plan', 'run_trial', 'wait_for_lock',
            'last_row', 'worker_environment', 'ray_session', 'check_share', 'check_room', 'Board', 'collect', 'sweep',
-           'check_trials', 'summary', 'measured', 'write_record', 'read_record', 'over_seeds', 'splits', 'Ensemble',
-           'load_ensemble']
+           'check_trials', 'summary', 'measured', 'write_record', 'read_record', 'over_seeds', 'clear_differences',
+           'splits', 'Ensemble', 'load_ensemble']
 
 # %% ../nbs/api/14_sweeps.ipynb #5f114da5
 def grid(**options) -> list[dict]:
@@ -531,6 +531,18 @@ def over_seeds(rows: list[dict]) -> list[list[str]]:
         cells = [_mean_and_std([row[key] for row in mine], key) for key in MEASURES]
         table.append([name, str(len(mine)), *cells])
     return table
+
+
+def clear_differences(rows: list[dict], measure: str, baseline: str) -> dict[str, float]:
+    """{trial: its mean less the baseline's}, of the trials whose seeds tell the two apart.
+
+    That is: bars of one (sample) standard deviation to each side of the means do not touch."""
+    bars = {}
+    for trial in dict.fromkeys(row["trial"] for row in rows):
+        values = [row[measure] for row in rows if row["trial"] == trial]
+        bars[trial] = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else np.inf
+    middle, spread = bars.pop(baseline)
+    return {t: float(m - middle) for t, (m, s) in bars.items() if abs(m - middle) > s + spread}
 
 
 def _mean_and_std(values, key):
