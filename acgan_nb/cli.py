@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def train(data, outdir, quiet, **options):
     from acgan_nb.train import fit
 
     join_processes()
-    outdir = outdir or Path("runs") / Path(data.rstrip("/")).name
+    outdir = outdir or Path("runs") / Path(os.path.abspath(Path(data).expanduser())).name
     run = fit(data, outdir=outdir, verbose=not quiet, **options)
     step, seconds = run.history["step"][-1], run.history["seconds"][-1]
     click.echo(f"{outdir}: {step:.0f} steps of {run.config['arch']} in {seconds:.0f} s")
@@ -117,11 +118,12 @@ def train(data, outdir, quiet, **options):
 @click.option("--label", type=int, help="Class id [default: every class].")
 @click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
 @click.option("--truncation", type=float, help="How far coordinates of z may be from 0.")
+@click.option("--confidence", type=float, help="Draw again until D gives the class this chance.")
 @click.option("--count", default=10, show_default=True, help="Images per class.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--columns", default=10, show_default=True, help="Images per row of the grid.")
 @click.option("--out", type=FOLDER, help="PNG grid, or else a folder [default: in RUN, or RUN.png].")
-def sample(run, label, best, truncation, count, seed, columns, out):
+def sample(run, label, best, truncation, confidence, count, seed, columns, out):
     """Generate images with the trained RUN: one grid, or a folder of single images.
 
     RUN is a run directory, or else a generator of the package: digits, mnist,
@@ -133,7 +135,7 @@ def sample(run, label, best, truncation, count, seed, columns, out):
     check_range("columns", columns, 1)
     check_range("seed", seed, 0)
     shipped = not run.exists() and str(run) in pretrained_names()
-    trained = load_run(results_folder(run) if shipped else run, best, truncation)
+    trained = load_run(results_folder(run) if shipped else run, best, truncation, confidence)
     classes = range(len(trained.config["class_names"])) if label is None else [label]
     labels = [k for k in classes for _ in range(count)]
     images = trained.sample(labels, seed=seed)
@@ -160,9 +162,10 @@ def save_images(images, labels, out, columns=10):
 # %% ../nbs/api/15_cli.ipynb #a5b40a16
 @main.command()
 @click.argument("run", type=FOLDER)
+@click.option("--data", help="The real images, if they are not where they were in training.")
 @click.option("--data-dir", help="Where TFDS keeps its data; for the real images.")
 @click.option("--coordinate", default=0, show_default=True, help="Coordinate of z to sweep.")
-def plot(run, data_dir, coordinate):
+def plot(run, data, data_dir, coordinate):
     "Draw RUN's curves, real beside generated images, and a sweep of one latent coordinate."
     from acgan_nb import plots
     from acgan_nb.runs import load_run, run_data
@@ -172,8 +175,8 @@ def plot(run, data_dir, coordinate):
         "curves": plots.training_curves(trained.history),
         "latent_sweep": plots.latent_sweep(trained, coordinate),
     }
-    if trained.config["data"] != "arrays":
-        real = run_data(trained, data_dir=data_dir)
+    if data or trained.config["data"] != "arrays":
+        real = run_data(trained, data_dir=data_dir, data=data)
         figures["real_and_generated"] = plots.real_and_generated(real, trained)
     for name, figure in figures.items():
         figure.savefig(run / f"{name}.png", dpi=150, bbox_inches="tight")
@@ -182,10 +185,12 @@ def plot(run, data_dir, coordinate):
 # %% ../nbs/api/15_cli.ipynb #0e1aaa67
 @main.command()
 @click.argument("run", type=FOLDER)
+@click.option("--data", help="The real images, if they are not where they were in training.")
 @click.option("--data-dir", help="Where TFDS keeps its data.")
 @click.option("--test-split", default="test", show_default=True, help="Real images to compare with.")
 @click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
 @click.option("--truncation", type=float, help="How far coordinates of z may be from 0.")
+@click.option("--confidence", type=float, help="Draw again until D gives the class this chance.")
 @click.option("--features", help="Judge for distances and IS, as inception [default: by data].")
 @click.option("--samples", default=10_000, show_default=True, help="At most the training images.")
 @click.option("--pairs", default=100, show_default=True, help="Pairs per class for MS-SSIM.")
@@ -194,24 +199,27 @@ def plot(run, data_dir, coordinate):
 @click.option("--fidelity", is_flag=True, help="Also IS, FID and KID by torch-fidelity.")
 @click.option("--two-stage", is_flag=True, help="Also the paper's protocol: 50k/10, then 25k/5.")
 @click.option("--seed", default=0, show_default=True)
-def evaluate(run, data_dir, test_split, best, truncation, features, two_stage, **options):
+def evaluate(
+    run, data, data_dir, test_split, best, truncation, confidence, features, two_stage, **options
+):
     """Measure RUN's samples beside real images; write report.json and .html into it.
 
-    With --best, report_best.*; with --truncation 1.5, report_truncation_1.5.*"""
+    With --best, report_best.*; with --truncation 1.5, report_truncation_1.5.*; and so on."""
     from acgan_nb import evaluate as module
     from acgan_nb.judges import judge_for, load_judge
     from acgan_nb.runs import load_run, run_data
 
     module.check_evaluation(**options)
-    trained = load_run(run, best, truncation)
+    how = dict(truncation=truncation, confidence=confidence)
+    trained = load_run(run, best, **how)
     eye = features and load_judge(features)
-    test = run_data(trained, test_split, data_dir)
-    train = run_data(trained, data_dir=data_dir)
+    test = run_data(trained, test_split, data_dir, data)
+    train = run_data(trained, data_dir=data_dir, data=data)
     report = module.evaluate(trained, train=train, test=test, eye=eye, **options)
     if two_stage:
-        runs = {"last": load_run(run, False, truncation)}
+        runs = {"last": load_run(run, False, **how)}
         if (run / "best.weights").exists():
-            runs["best"] = load_run(run, True, truncation)
+            runs["best"] = load_run(run, True, **how)
         report["two_stage"] = module.two_stage_inception_score(
             runs, eye or judge_for(train, run), seed=options["seed"]
         )
@@ -323,6 +331,9 @@ def sweep(ctx, data, options, preset, outdir, quiet, **settings):
     if preset is not None:
         check_choice("preset", preset, list(sweeps.PRESETS))
         options = {**sweeps.PRESETS[preset], **options}
+    for name in options.keys() & settings.keys():
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError(f"{name} is in the grid already: {options[name]}")
     trials = sweeps.grid(**options)
     _finish(ctx, sweeps.sweep(data, trials, outdir, verbose=not quiet, **settings))
 

@@ -10,19 +10,21 @@ import logging
 import math
 import os
 import warnings
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import keras
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
-from .settings import check_range, nearest
+from .settings import check_choice, check_range, nearest
 
 # %% auto #0
 __all__ = ['IMAGE_SUFFIXES', 'KNOWN', 'from_pixels', 'to_pixels', 'as_images', 'as_labels', 'Dataset', 'class_ids', 'resize',
-           'load', 'hide_labels', 'repeat_labelled', 'image_grid', 'batch_indices', 'batches', 'check_batch_size']
+           'load', 'find_folder', 'folder_size', 'check_outside', 'hide_labels', 'repeat_labelled', 'image_grid',
+           'batch_indices', 'batches', 'check_batch_size']
 
 # %% ../nbs/api/02_data.ipynb #6373e78b
 def from_pixels(images):
@@ -139,6 +141,8 @@ class Dataset:
     def subset(self, classes):
         "The images of these classes (ids or names), relabelled 0..len(classes)-1 in that order."
         ids = class_ids(classes, self.class_names)
+        if ids == list(range(self.num_classes)) and self.labels.min() >= 0:
+            return self  # of some gigabytes a copy would be dear
         new = np.full(self.num_classes, -1)
         new[ids] = np.arange(len(ids))
         keep = np.isin(self.labels, ids)
@@ -195,46 +199,68 @@ def _class_folders(root, split):
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def _load_folder(root, split, size=None):
+def _image_paths(root, split):
     name, folders = str(Path(root).resolve()), _class_folders(Path(root), split)
     paths = [sorted(p for p in f.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) for f in folders]
     if empty := [f for f, files in zip(folders, paths) if not files]:
         where = f"{empty[0].name!r} in {empty[0].parent}"
         raise ValueError(f"class folder {where} holds no PNG or JPEG image")
-    images = [_open_image(p, size) for files in paths for p in files]
-    labels = np.repeat(np.arange(len(folders)), [len(files) for files in paths])
-    return Dataset(_stack(images, size), labels, [f.name for f in folders], name)
+    return name, folders, paths
 
 
-def _open_image(path, size=None):
+def _load_folder(root, split, size=None):
+    name, folders, paths = _image_paths(root, split)
+    files = [path for part in paths for path in part]
+    size = size or _common_side(map(_size_in_header, files))
+    images = [_open_image(path, size) for path in files]
+    labels = np.repeat(np.arange(len(folders)), [len(part) for part in paths])
+    return Dataset(_stack(images), labels, [f.name for f in folders], name)
+
+
+@contextmanager
+def _opened(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                image = ImageOps.exif_transpose(image)
-                if image.mode.startswith("I"):  # 16 bits
-                    image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
-                image = image.convert("L" if image.mode in ("1", "L") else "RGB")
-                return image if size is None else _square(image, size)
+                yield image
     except Exception as error:  # Pillow's readers raise whatever they meet
         raise ValueError(f"cannot read image {path}: {error}") from error
 
+
+def _size_in_header(path):
+    "(width, height) as it will be seen; no pixel is read."
+    with _opened(path) as image:
+        on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+        return image.size[::-1] if on_its_side else image.size
+
+
+def _open_image(path, size=None):
+    with _opened(path) as image:
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):  # 16 bits
+            image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
+        return _square(image.convert("L" if image.mode in ("1", "L") else "RGB"), size)
+
 # %% ../nbs/api/02_data.ipynb #c976781a
-def _stack(images, size=None):
-    "PIL images of any size and mode -> one uint8 array (N, H, W, C)."
-    mode = "L" if all(i.mode == "L" for i in images) else "RGB"
-    shapes = {i.size for i in images}
-    if size is None and len(shapes) > 1:
-        size = int(np.median([min(i.size) for i in images]))
-    if size is not None and shapes != {(size, size)}:
-        images = [_square(i, size) for i in images]
+def _common_side(sizes):
+    "None if all sizes (width, height) are the same, or else the median of their shorter sides."
+    sizes = list(sizes)
+    return int(np.median([min(size) for size in sizes])) if len(set(sizes)) > 1 else None
+
+
+def _square(image, side):
+    "The middle of a PIL image, as side x side pixels; all of it if `side` is None."
+    if side is None or image.size == (side, side):
+        return image
+    return ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)
+
+
+def _stack(images, mode=None):
+    "PIL images of one size, of any mode -> one uint8 array (N, H, W, C)."
+    mode = mode or ("L" if all(i.mode == "L" for i in images) else "RGB")
     array = np.stack([np.asarray(i.convert(mode)) for i in images])
     return array[..., None] if mode == "L" else array
-
-
-def _square(image, size):
-    "The middle of a PIL image, as size x size pixels."
-    return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
 
 # %% ../nbs/api/02_data.ipynb #a3ece155
 def _tfds_builder(name, data_dir=None):
@@ -312,17 +338,29 @@ def _collect(stream, size, static):
             raise ValueError("there is no image of these classes in this split")
         images, labels = (np.concatenate(p) for p in zip(*parts))
         return resize(images, size), labels
-    rows = [(Image.fromarray(i.squeeze()), l) for i, l in stream.as_numpy_iterator()]
+    size = size or _common_side(_sizes_in(stream))
+    rows = [(_square(_picture(i), size), label) for i, label in stream.as_numpy_iterator()]
     if not rows:
         raise ValueError("there is no image of these classes in this split")
-    return _stack([i for i, _ in rows], size), np.array([l for _, l in rows])
+    return _stack([image for image, _ in rows]), np.array([label for _, label in rows])
+
+
+def _sizes_in(stream):
+    "(width, height) of each image of a stream, none of which is kept."
+    for image, _ in stream.as_numpy_iterator():
+        yield image.shape[1::-1]
+
+
+def _picture(pixels):
+    "uint8 (H, W, C) -> a PIL image."
+    return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
 
 
 def resize(images, size):
     "uint8 (N, H, W, C) -> (N, size, size, C), bilinear with antialiasing; no copy if it fits."
     if size is None or images.shape[1:3] == (size, size):
         return images
-    return _stack([Image.fromarray(i.squeeze()) for i in images], size)
+    return _stack([_square(_picture(i), size) for i in images])
 
 # %% ../nbs/api/02_data.ipynb #3fe90dc5
 KNOWN = ("digits", "mnist", "fashion_mnist", "cifar10")
@@ -334,24 +372,55 @@ def load(
     *,
     classes=None,  # class ids or names to keep; they are renumbered 0..len(classes)-1
     size: int | None = None,  # resize to size x size pixels
+    channels: int | None = None,  # 1: grey, 3: colour; default: as the images are
     data_dir: str | None = None,  # where TFDS keeps its data; default TFDS_DATA_DIR
 ) -> Dataset:
     "Load a data set by name or from a folder. One-line `ValueError` or `OSError` if it cannot."
     if size is not None:
         check_range("size", size, 4, whole=True)
+    if channels is not None:
+        check_choice("channels", channels, (1, 3))
+    if folder := find_folder(name):
+        data = _load_folder(folder, split, size)
+    elif str(name) == "digits":
+        data = _load_digits(split)
+        data = replace(data, images=resize(data.images, size))
+    else:
+        data = _load_tfds(str(name), split, classes, size, data_dir)
+    if channels not in (None, data.images.shape[-1]):
+        pictures = [_picture(image) for image in data.images]
+        data = replace(data, images=_stack(pictures, {1: "L", 3: "RGB"}[channels]))
+    return data if classes is None else data.subset(classes)
+
+
+def find_folder(name) -> Path | None:
+    "The folder of images that `load` would read; None if it would take the name for a data set's."
     if not str(name):
         raise ValueError("data must be a name or a folder, got ''")
     path = Path(name).expanduser()
-    if name == "digits":
-        data = _load_digits(split)
-        data = Dataset(resize(data.images, size), data.labels, data.class_names, data.name)
-    elif name not in KNOWN and path.is_dir():
-        data = _load_folder(path, split, size)
-    elif str(name).startswith((".", "/", "~")):
+    if str(name) not in KNOWN and path.is_dir():
+        return path
+    if str(name).startswith((".", "/", "~")):
         raise FileNotFoundError(f"no folder {str(name)!r}")
-    else:
-        data = _load_tfds(str(name), split, classes, size, data_dir)
-    return data if classes is None else data.subset(classes)
+    return None
+
+
+def folder_size(folder) -> tuple[int, int]:
+    "(H, W) of a folder's training images as `load` gives them by itself, by their headers alone."
+    sizes = [_size_in_header(path) for part in _image_paths(folder, "train")[2] for path in part]
+    side = _common_side(sizes)
+    return (side, side) if side else sizes[0][::-1]
+
+
+def check_outside(outdir, name):
+    "`ValueError` if a run directory would become a class of the folder of images that is meant."
+    if (folder := find_folder(name)) is None:
+        return
+    inner = [folder / split for split in ("train", "test") if (folder / split).is_dir()]
+    for parent in inner or [folder]:
+        if parent.resolve() in Path(outdir).expanduser().resolve().parents:
+            where = f"outdir {str(outdir)!r} is inside the images in {str(parent)!r}"
+            raise ValueError(f"{where} and would become one of their classes; choose another")
 
 # %% ../nbs/api/02_data.ipynb #860417f4
 def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:

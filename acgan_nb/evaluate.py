@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from . import metrics, plots
-from .data import Dataset, as_images, as_labels, from_pixels
-from .gan import generate, interpolate
+from .data import Dataset, as_images, as_labels
+from .gan import class_probabilities, generate, interpolate
 from .judges import RECIPES, Judge, judge_for, load_judge, recipe_for, train_judge
 from .runs import Run, run_data
 from .settings import check_range
@@ -133,9 +133,7 @@ def discriminator_accuracy(run: Run, images, labels, batch_size: int = 500) -> f
     images = as_images(images)
     labels = as_labels(labels, len(images))
     images, labels = images[labels >= 0], labels[labels >= 0]
-    read = run.discriminator.predict_on_batch
-    parts = (from_pixels(images[i : i + batch_size]) for i in range(0, len(images), batch_size))
-    classes = np.concatenate([read(part)[1].argmax(axis=1) for part in parts])
+    classes = class_probabilities(run.discriminator, images, batch_size).argmax(axis=1)
     return float(np.mean(classes == labels))
 
 # %% ../nbs/api/13_evaluate.ipynb #ed516cfc
@@ -227,7 +225,7 @@ def evaluate(
     return _plain(report)
 
 # %% ../nbs/api/13_evaluate.ipynb #2797c374
-LEAST = dict(samples=2, pairs=1, gan_train_seeds=0, gan_train_samples=1, gan_train_steps=1, seed=0)
+LEAST = dict(samples=10, pairs=1, gan_train_seeds=0, gan_train_samples=1, gan_train_steps=1, seed=0)
 
 
 def check_evaluation(**options):
@@ -245,6 +243,9 @@ def check_classes(train, test, pairs=100):
         if (counts := data.class_counts).min() < least:
             name = data.class_names[int(counts.argmin())]
             raise ValueError(f"class {name!r} has {counts.min()} {what} images, {least} are needed")
+    for what, data, least in (("training", train, 10), ("test", test, 4)):
+        if len(data) < least:
+            raise ValueError(f"there are {len(data)} {what} images in all, {least} are needed")
 
 
 def _check_same_data(train, test, run):
@@ -252,7 +253,8 @@ def _check_same_data(train, test, run):
         if data.class_names != tuple(run.config["class_names"]):
             raise ValueError(f"{what} classes are not those of the run: {data.class_names[:5]}")
         if list(data.images.shape[1:]) != run.config["image_shape"]:
-            raise ValueError(f"{what} images are {data.images.shape[1:]}, the run's are other")
+            got, want = data.images.shape[1:], tuple(run.config["image_shape"])
+            raise ValueError(f"{what} images are {got}, those of the run {want}")
 
 
 def _describe_run(run):
@@ -260,9 +262,10 @@ def _describe_run(run):
     return {
         "name": run.outdir and run.outdir.name,
         **{key: run.config[key] for key in keys},
-        "step": run.history["step"][-1] if run.history["step"] else 0,
+        "step": run.step,
         "generator_hash": digest(run.generator.weights),
         "truncation": run.truncation,
+        "confidence": run.confidence,
         "class_names": run.config["class_names"],
     }
 
@@ -340,6 +343,8 @@ def remarks_on(report: dict) -> list[str]:
     names, shares, settings = report["run"]["class_names"], report["shares"], report["settings"]
     how, overfit, limit = settings["ms_ssim"], report["overfitting"], report["run"].get("truncation")
     held = f" with z truncated at {limit:g}" if limit else ""
+    if sure := report["run"].get("confidence"):
+        held += f", drawn until D gives their class a probability of {sure:g}"
     lowest = f"lowest class: {_lowest(fake['gan_test_by_class'], names)} GAN-test"
     if "gan_train" in fake:
         lowest += f", {_lowest(fake['gan_train_by_class'], names)} GAN-train"
@@ -435,8 +440,8 @@ def _data_url(figure):
 # %% ../nbs/api/13_evaluate.ipynb #57368226
 def report_name(run: Run, best: bool = False) -> str:
     "report, report_best, report_truncation_1.5, ...: one for each way to sample from a run."
-    held = f"_truncation_{run.truncation:g}" if run.truncation else ""
-    return "report" + "_best" * best + held
+    ways = {"truncation": run.truncation, "confidence": run.confidence}
+    return "report" + "_best" * best + "".join(f"_{w}_{v:g}" for w, v in ways.items() if v)
 
 
 def save_report(run: Run, report: dict, train: Dataset, best: bool = False):

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from fastcore.basics import patch
 from keras import ops
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, softmax
 
 from .data import from_pixels, to_pixels
 from .losses import at_least_one, average, discriminator_loss, generator_loss, replica
@@ -20,8 +20,9 @@ from .models import ActivationNoise
 from .settings import SWITCHES, check_choice, check_range
 
 # %% auto #0
-__all__ = ['COPIES', 'LOGS', 'DRAWS_PER_STEP', 'draw_latents', 'generate', 'own', 'interpolate', 'ACGAN', 'source_probability',
-           'class_accuracy', 'adam', 'has_gpu', 'share', 'global_norm', 'average_gradients', 'update']
+__all__ = ['COPIES', 'LOGS', 'DRAWS_PER_STEP', 'draw_latents', 'generate', 'class_probabilities', 'own', 'interpolate', 'ACGAN',
+           'source_probability', 'class_accuracy', 'adam', 'check_backend', 'has_gpu', 'share', 'global_norm',
+           'average_gradients', 'update']
 
 # %% ../nbs/api/05_gan.ipynb #b08a5c03
 def draw_latents(
@@ -54,6 +55,13 @@ def generate(generator, z, labels, batch_size: int = 500):
     run = generator.predict_on_batch if compiled else partial(generator, training=False)
     parts = [slice(i, i + batch_size) for i in range(0, len(z), batch_size)]
     return np.concatenate([to_pixels(run([z[part], labels[part]])) for part in parts])
+
+
+def class_probabilities(discriminator, images, batch_size: int = 500):
+    "P(C|X) as D sees uint8 images (N, H, W, C), in inference mode: (N, K), rows sum to 1."
+    parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
+    logits = (discriminator.predict_on_batch(from_pixels(part))[1] for part in parts)
+    return np.concatenate([softmax(each.astype("float64"), axis=1) for each in logits])
 
 
 COPIES = WeakKeyDictionary()
@@ -160,6 +168,12 @@ def adam(learning_rate=2e-4, beta_1=0.5, clip_norm=0.0):
     return keras.optimizers.Adam(
         learning_rate, beta_1=beta_1, global_clipnorm=clip_norm or None, **paper
     )
+
+
+def check_backend():
+    "`ValueError` unless Keras runs on a backend that this package can train on."
+    if (name := keras.backend.backend()) not in ("tensorflow", "jax"):
+        raise ValueError(f"this needs KERAS_BACKEND=tensorflow or jax, Keras runs on {name}")
 
 
 def has_gpu():
@@ -402,8 +416,9 @@ def update_ema(self: ACGAN):
 def step(self: ACGAN, batch):
     "One step on a batch of (images, labels): D, G, average. Returns the running means of the logs."
     images, real_labels = keras.utils.unpack_x_y_sample_weight(batch)[:2]
-    uint8 = keras.backend.standardize_dtype(images.dtype) == "uint8"
-    real = from_pixels(images) if uint8 else images
+    real = _as_floats(images)
+    if len(real_labels.shape) != 1:
+        raise ValueError(f"labels must be (B,) class ids, got shape {tuple(real_labels.shape)}")
     step = self.g_optimizer.iterations
     self.set_randomness(step)
     if self.game["activation_noise"] is not None:
@@ -416,6 +431,14 @@ def step(self: ACGAN, batch):
     for name in LOGS:
         self.logged[name].update_state(logs[name], sample_weight=once)
     return {name: self.logged[name].result() for name in LOGS}
+
+
+def _as_floats(images):
+    "Pixels as they enter D: floats stay as they are, in [-1, 1]; uint8 are brought there."
+    kind = keras.backend.standardize_dtype(images.dtype)
+    if kind != "uint8" and "float" not in kind:
+        raise ValueError(f"images must be uint8 or floats in [-1, 1], got {kind}")
+    return from_pixels(images) if kind == "uint8" else images
 
 
 @patch

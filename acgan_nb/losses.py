@@ -57,6 +57,9 @@ def class_loss(class_logits, labels):
     """-E[log P(C=label|X)] in nats, over the labelled images: a scalar, 0 if there are none.
 
     `class_logits` (B, K), `labels` (B,) in 0..K-1, or -1 where the class is unknown."""
+    labels = ops.cast(labels, "int32")
+    if len(labels.shape) != 1:  # (B, 1) would broadcast to a wrong number
+        raise ValueError(f"labels must be (B,) class ids, got shape {tuple(labels.shape)}")
     log_p = ops.log_softmax(ops.cast(class_logits, "float32"), axis=-1)
     picked = ops.one_hot(labels, log_p.shape[-1], dtype="float32")  # all zeros for -1
     return -ops.sum(picked * log_p) / at_least_one(picked)

@@ -24,7 +24,7 @@ from acgan_nb.metrics import (
     within_class_pairs,
 )
 from .settings import check_range
-from .storage import save_variables
+from .storage import read_archive, save_variables
 
 # %% auto #0
 __all__ = ['EVALUATIONS', 'Reference', 'possible_pairs', 'check_enough', 'reference', 'CollapseWarning', 'Monitor', 'describe']
@@ -115,7 +115,7 @@ class CollapseWarning(UserWarning):
 
 
 class Monitor(keras.callbacks.Callback):
-    """Evaluate the averaged generator while it trains; keep the best at `path`.
+    """Evaluate the averaged generator while it trains; keep the best at `path`, with its step.
 
     `stop`: end training when a class collapses. `state` is all that a resumed run needs."""
 
@@ -124,7 +124,13 @@ class Monitor(keras.callbacks.Callback):
         check_range("evaluate_every", every, 1, whole=True)
         self.reference, self.every, self.steps = reference, every, steps
         self.path, self.stop = path, stop
-        self.state = {"best": float("inf"), "above": [], "reported": []}  # distance, class ids
+        self.best = _best_distance(path)
+        self.state = {"above": [], "reported": [], "stopped": False}  # class ids; by a collapse?
+
+    def resume(self, state):
+        "Go on from the state of a checkpoint."
+        self.best = _best_distance(self.path)
+        self.state |= state | {"stopped": False}
 
     def set_model(self, model):
         super().set_model(model)
@@ -140,10 +146,11 @@ class Monitor(keras.callbacks.Callback):
         numbers, similarity = self.reference.compare(self.sample())
         logs.update(numbers)
         self.warn_of_collapse(step, similarity)
-        if numbers["frechet_distance"] < self.state["best"]:
-            self.state["best"] = numbers["frechet_distance"]
+        if numbers["frechet_distance"] < self.best:
+            self.best = numbers["frechet_distance"]
             if self.path:
-                save_variables(self.path, self.model.ema_generator.weights)
+                about = dict(step=np.array(step), frechet_distance=np.array(self.best))
+                save_variables(self.path, self.model.ema_generator.weights, **about)
 
     def warn_of_collapse(self, step, similarity):
         above = np.flatnonzero(similarity > self.reference.limit).tolist()
@@ -154,8 +161,16 @@ class Monitor(keras.callbacks.Callback):
             text += f" is above {self.reference.limit:.2f}, the limit of real classes"
             warnings.warn(text, CollapseWarning, stacklevel=2)
             if self.stop:
-                self.model.stop_training = True
+                self.model.stop_training = self.state["stopped"] = True
         self.state.update(above=above, reported=again)
+
+
+def _best_distance(path):
+    "Of the generator kept at `path`; infinite if none is, or none that can be read."
+    try:
+        return float(read_archive(path)["frechet_distance"]) if path else float("inf")
+    except (ValueError, KeyError):
+        return float("inf")
 
 # %% ../nbs/api/08_monitor.ipynb #8a2cd99a
 def describe(reference: Reference, image_shape) -> dict:

@@ -17,31 +17,43 @@ import keras
 import numpy as np
 
 from .data import Dataset, load
-from .gan import ACGAN, LOGS, adam, draw_latents, generate
+from .gan import ACGAN, LOGS, adam, class_probabilities, draw_latents, generate
 from .models import architecture, build_discriminator, build_generator, noise_schedule
 from .monitor import EVALUATIONS
 from .settings import check_config, check_range, nearest
 from .storage import load_variables, read_archive, replacing, save_variables, set_variables
 
 # %% auto #0
-__all__ = ['FREE', 'Run', 'build_gan', 'write_config', 'read_config', 'check_same', 'new_history', 'write_history',
+__all__ = ['DRAWS', 'FREE', 'Run', 'build_gan', 'write_config', 'read_config', 'check_same', 'new_history', 'write_history',
            'read_history', 'state_of', 'Checkpoint', 'save_checkpoint', 'find_checkpoint', 'load_run', 'check_links',
            'run_data', 'export_run', 'results_folder', 'new_results_folder', 'pretrained_names', 'load_pretrained']
 
 # %% ../nbs/api/09_runs.ipynb #ad90da92
+DRAWS = 100  # of one sample, at most
+
+
 @dataclass
 class Run:
     """A trained AC-GAN. `generator` is the averaged one; `history` a dict of equally long lists.
 
-    `truncation`: how far from 0 the coordinates of z may be when it samples; see `draw_latents`."""
+    `truncation`: how far from 0 the coordinates of z may be when it samples; see `draw_latents`.
+    `confidence`: samples to whose class D gives a smaller probability are drawn again."""
 
     generator: keras.Model
     discriminator: keras.Model | None
     history: dict
     config: dict
     outdir: Path | None = None
-    gan: ACGAN | None = field(default=None, repr=False)
+    gan: ACGAN | None = field(default=None, repr=False)  # whose average `generator` is
     truncation: float | None = None
+    confidence: float | None = None
+
+    @property
+    def step(self) -> int:
+        "How many updates `generator` has had."
+        if self.gan is not None:
+            return int(keras.ops.convert_to_numpy(self.gan.g_optimizer.iterations))
+        return int(self.history["step"][-1]) if self.history["step"] else 0
 
     def latents(self, count: int, seed: int = 0):
         "z (count, latent_dim) as this run draws them."
@@ -63,7 +75,27 @@ class Run:
             raise ValueError(f"label {bad[0]} is out of range: class ids are 0..{k - 1}")
         if count is not None and len(labels) != count:
             raise ValueError(f"count={count} goes with one class id, got {len(labels)} of them")
-        return generate(self.generator, self.latents(len(labels), seed), labels)
+        images = generate(self.generator, self.latents(len(labels), seed), labels)
+        return images if self.confidence is None else self._draw_again(images, labels, seed)
+
+    def _draw_again(self, images, labels, seed):
+        "Others in the place of the images that D is not sure of; of all draws the surest."
+        sure = self._confidence_in(images, labels)
+        for attempt in range(1, DRAWS):
+            if not len(low := np.flatnonzero(sure < self.confidence)):
+                return images
+            other = generate(self.generator, self.latents(len(low), (seed, attempt)), labels[low])
+            now = self._confidence_in(other, labels[low])
+            better = now > sure[low]
+            images[low[better]], sure[low[better]] = other[better], now[better]
+        if few := int((sure < self.confidence).sum()):
+            text = f"{few} of {len(labels)} samples have a confidence below {self.confidence:g}"
+            warnings.warn(f"{text} after {DRAWS} draws", stacklevel=3)
+        return images
+
+    def _confidence_in(self, images, labels):
+        "P(C=label|X) by D, (N,)."
+        return class_probabilities(self.discriminator, images)[np.arange(len(labels)), labels]
 
 # %% ../nbs/api/09_runs.ipynb #a44529d7
 def build_gan(config) -> ACGAN:
@@ -194,7 +226,6 @@ def _check_notes(found):
     numbers = [found.seconds, *(value for column in columns.values() for value in column)]
     wholes = [found.step]
     if monitor is not None:
-        numbers.append(monitor["best"])
         wholes += [*monitor["above"], *monitor["reported"]]
     if not {type(n) for n in numbers} <= {int, float} or {type(n) for n in wholes} != {int}:
         raise ValueError("its notes are no numbers")
@@ -220,11 +251,15 @@ def find_checkpoint(outdir) -> Checkpoint | None:
     return None
 
 # %% ../nbs/api/09_runs.ipynb #3767b0c5
-def load_run(outdir, best: bool = False, truncation: float | None = None) -> Run:
-    """A run from its directory: generator, history, config; D too if its checkpoint is there.
+def load_run(
+    outdir,
+    best: bool = False,  # the generator with the smallest Fréchet distance, if it was evaluated
+    truncation: float | None = None,  # how it samples: see `Run`
+    confidence: float | None = None,
+) -> Run:
+    """A run from its directory: generator, history up to it, config; D too if its weights are there.
 
-    `best`: the generator with the smallest Fréchet distance, if the run was evaluated, and the
-    history up to it. D is always the last one."""
+    D is always the last one."""
     outdir = Path(outdir).expanduser()
     if not (outdir / "config.json").is_file():
         raise FileNotFoundError(f"no run in {str(outdir)!r}: it has no config.json")
@@ -234,29 +269,30 @@ def load_run(outdir, best: bool = False, truncation: float | None = None) -> Run
     if checkpoint:
         check_same(checkpoint.path, checkpoint.config, config)
         checkpoint.restore(gan)
+        history = checkpoint.history  # the file may go on beyond these weights
         run = Run(gan.ema_generator, gan.discriminator, history, config, outdir, gan)
     elif (outdir / "generator.weights").exists():
         load_variables(outdir / "generator.weights", gan.ema_generator.weights)
         run = Run(gan.ema_generator, None, history, config, outdir)
+        if (outdir / "discriminator.weights").exists():
+            load_variables(outdir / "discriminator.weights", gan.discriminator.weights)
+            run.discriminator = gan.discriminator
     else:
         raise FileNotFoundError(f"the run in {str(outdir)!r} has saved no weights yet")
     if best and not (outdir / "best.weights").exists():
         raise FileNotFoundError(f"no best.weights in {str(outdir)!r}: train with evaluate_every")
     if best:
-        load_variables(outdir / "best.weights", gan.ema_generator.weights)
-        run.history = _until_best(history)
-    run.truncation = truncation
+        about = load_variables(outdir / "best.weights", gan.ema_generator.weights)
+        run.gan, run.history = None, read_history(outdir / "history.csv")
+        rows = sum(step <= about.get("step", np.inf) for step in run.history["step"])
+        run.history = {key: values[:rows] for key, values in run.history.items()}
+    if confidence is not None:
+        check_range("confidence", confidence, 0, 1, above=True)
+        if run.discriminator is None:
+            raise ValueError(f"confidence is D's, and {str(outdir)!r} holds no discriminator")
+    run.truncation, run.confidence = truncation, confidence
     run.latents(1)  # a truncation that cannot be is told now
     return run
-
-
-def _until_best(history):
-    "The rows up to the smallest Fréchet distance; all, if a crash came before the first of them."
-    distances = np.array(history.get("frechet_distance", []))
-    if not np.isfinite(distances).any():
-        return history
-    rows = int(np.nanargmin(distances)) + 1
-    return {key: values[:rows] for key, values in history.items()}
 
 
 def check_links(outdir):
@@ -266,20 +302,25 @@ def check_links(outdir):
             raise ValueError(f"{path} is a symbolic link; a run directory must not hold one")
 
 # %% ../nbs/api/09_runs.ipynb #67513763
-def run_data(run: Run, split: str = "train", data_dir=None) -> Dataset:
-    "The data set of a run, loaded again; warns if it is not what the run was trained on."
+def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Dataset:
+    """The data set of a run, loaded again; warns if it is not what the run was trained on.
+
+    `data`: the name or folder, if it is not where it was then."""
     c = run.config
-    if c["data"] == "arrays":
+    if (name := data or c["data"]) == "arrays":
         raise ValueError("this run was trained on arrays, which cannot be loaded by name")
-    h = c["image_shape"][0]
-    data = load(c["data"], split, classes=c["class_names"], size=h, data_dir=data_dir)
-    if split == "train" and data.fingerprint != c["fingerprint"]:
-        warnings.warn(f"{c['data']!r} here is not the data this run was trained on", stacklevel=2)
-    return data
+    h, _, channels = c["image_shape"]
+    options = dict(classes=c["class_names"], size=h, channels=channels, data_dir=data_dir)
+    found = load(name, split, **options)
+    if split == "train" and found.fingerprint != c["fingerprint"]:
+        warnings.warn(f"{str(name)!r} here is not the data this run was trained on", stacklevel=2)
+    return found
 
 # %% ../nbs/api/09_runs.ipynb #fdce7eb2
-def export_run(run: Run, folder) -> Path:
-    "A small copy of a run directory: no checkpoint, float16 generator. `load_run` reads it."
+def export_run(run: Run, folder, discriminator: bool = False) -> Path:
+    """A small copy of a run directory: no checkpoint, float16 generator. `load_run` reads it.
+
+    `discriminator`: D's weights too, without which it cannot sample with a `confidence`."""
     folder = Path(folder)
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     grids = sorted((run.outdir / "samples").glob("step_*.png"))
@@ -290,6 +331,8 @@ def export_run(run: Run, folder) -> Path:
         if (run.outdir / name).exists():
             shutil.copyfile(run.outdir / name, folder / name)
     save_variables(folder / "generator.weights", run.generator.weights, "float16")
+    if discriminator:
+        save_variables(folder / "discriminator.weights", run.discriminator.weights, "float16")
     return folder
 
 # %% ../nbs/api/09_runs.ipynb #67850fa2
@@ -316,9 +359,11 @@ def pretrained_names() -> list[str]:
     return sorted(path.parent.name for path in results_folder().glob("*/generator.weights"))
 
 
-def load_pretrained(name: str, truncation: float | None = None) -> Run:
+def load_pretrained(
+    name: str, truncation: float | None = None, confidence: float | None = None
+) -> Run:
     "The shipped run of this name: `pretrained_names()` lists them. `ValueError` if there is none."
     if name not in (names := pretrained_names()):
         known = f"{nearest(name, names)}; there is {', '.join(names)}"
         raise ValueError(f"no pretrained generator {name!r}{known}")
-    return load_run(results_folder(name), truncation=truncation)
+    return load_run(results_folder(name), truncation=truncation, confidence=confidence)

@@ -582,6 +582,7 @@ class Ensemble:
     config: dict  # class_names of all splits, latent_dim, latent
     home: dict  # class id: (split, class id there)
     truncation: float | None = None
+    confidence = None  # each split has a D of its own
     loaded: dict = field(default_factory=dict, repr=False)
 
     @property

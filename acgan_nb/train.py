@@ -24,8 +24,16 @@ import numpy as np
 from PIL import Image
 from tqdm import TqdmWarning
 
-from .data import Dataset, check_batch_size, image_grid, load
-from .gan import has_gpu
+from acgan_nb.data import (
+    Dataset,
+    check_batch_size,
+    check_outside,
+    find_folder,
+    folder_size,
+    image_grid,
+    load,
+)
+from .gan import check_backend, has_gpu
 from .judges import judge_for
 from acgan_nb.loop import (
     data_parallel,
@@ -55,9 +63,9 @@ from .settings import COUNTS, SETTINGS, SWITCHES, check_settings, complete_switc
 from .storage import locked, replacing, save_variables
 
 # %% auto #0
-__all__ = ['ROLLBACKS', 'OUTPUTS', 'FLAGS', 'as_dataset', 'check_fits', 'HistoryCSV', 'SaveRun', 'save_gif', 'Progress',
-           'Diverged', 'CheckFinite', 'Stopped', 'noting_signals', 'run_steps', 'fit', 'check_fit', 'check_tensorboard',
-           'train_command']
+__all__ = ['ROLLBACKS', 'OUTPUTS', 'FLAGS', 'as_dataset', 'check_fits', 'HistoryCSV', 'TensorBoard', 'SaveRun', 'save_gif',
+           'Progress', 'Diverged', 'CheckFinite', 'Stopped', 'noting_signals', 'run_steps', 'fit', 'check_fit',
+           'check_tensorboard', 'train_command']
 
 # %% ../nbs/api/11_train.ipynb #552d0d85
 with warnings.catch_warnings():
@@ -67,13 +75,15 @@ with warnings.catch_warnings():
 # %% ../nbs/api/11_train.ipynb #c404d2dc
 def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None):
     "(Dataset, architecture name) for `fit`; resizes what it loads, checks what it is given."
-    loads = isinstance(data, (str, os.PathLike))
-    if arch is not None and loads and size is None:
-        size = architecture(arch).image_shape[0]
-    if loads:
-        data = load(data, classes=classes, size=size, data_dir=data_dir)
-        if arch is None and size is None and _arch_for(data.images.shape) is None:
-            data = load(data.name, classes=classes, size=_nearest_size(data), data_dir=data_dir)
+    if isinstance(data, (str, os.PathLike)):
+        if size is None and arch is not None:
+            size = architecture(arch).image_shape[0]
+        elif size is None and (folder := find_folder(data)):
+            size = _other_size(*folder_size(folder))  # before photographs fill the memory
+        found = load(data, classes=classes, size=size, data_dir=data_dir)
+        if size is None and (other := _other_size(*found.images.shape[1:3])):
+            found = load(data, classes=classes, size=other, data_dir=data_dir)
+        data = found
     elif classes is not None or size is not None:
         raise ValueError("classes and size are for names and folders; arrays are taken as they are")
     elif not isinstance(data, Dataset):
@@ -81,7 +91,7 @@ def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None):
             wanted = "data must be a name, folder, Dataset or (images, labels)"
             raise ValueError(f"{wanted}, got {type(data).__name__}")
         data = Dataset(*data)
-    arch = arch or _arch_for(data.images.shape)
+    arch = arch or _arch_for(*data.images.shape[1:3])
     check_fits(data, arch)
     return data, arch
 
@@ -90,16 +100,16 @@ def _sizes():
     return sorted({a.image_shape[0] for a in ARCHITECTURES.values()})
 
 
-def _arch_for(shape):
+def _arch_for(h, w):
     "The first architecture of this image size, or None."
-    fits = (name for name, a in ARCHITECTURES.items() if a.image_shape[:2] == shape[1:3])
-    return next(fits, None)
+    return next((name for name, a in ARCHITECTURES.items() if a.image_shape[:2] == (h, w)), None)
 
 
-def _nearest_size(data):
-    "The largest architecture that the images fill; the smallest if they fill none."
-    side = min(data.images.shape[1:3])
-    return max((s for s in _sizes() if s <= side), default=_sizes()[0])
+def _other_size(h, w):
+    "The largest architecture that the images fill, or the smallest; None if they fit one already."
+    if _arch_for(h, w):
+        return None
+    return max((s for s in _sizes() if s <= min(h, w)), default=_sizes()[0])
 
 
 def check_fits(data, arch):
@@ -155,6 +165,28 @@ class HistoryCSV(keras.callbacks.Callback):
         self.model.reset_metrics()
 
 
+class TensorBoard(keras.callbacks.Callback):
+    "New rows of the history as scalars for TensorBoard, each at its step."
+
+    def __init__(self, history, folder):
+        super().__init__()
+        from tensorboard.summary import Writer
+
+        self.rows, self.written, self.writer = history, len(history["step"]), Writer(str(folder))
+
+    def on_train_batch_end(self, batch, logs=None):
+        steps = self.rows["step"]
+        for i in range(self.written, len(steps)):
+            for name in self.rows.keys() - {"step"}:
+                if not math.isnan(self.rows[name][i]):
+                    self.writer.add_scalar(name, self.rows[name][i], step=int(steps[i]))
+        self.written = len(steps)
+
+    def finish(self):
+        self.on_train_batch_end(None)
+        self.writer.close()
+
+
 def _step(gan):
     return int(keras.ops.convert_to_numpy(gan.g_optimizer.iterations))
 
@@ -202,7 +234,8 @@ def save_gif(outdir, frames=100, seconds=8, height=320):
     if not paths:  # somebody tidied up
         return
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(frames, len(paths))).round().astype(int))
-    images = [Image.open(paths[i]).convert("P") for i in chosen]
+    best_colours = dict(palette=Image.Palette.ADAPTIVE)
+    images = [Image.open(paths[i]).convert("P", **best_colours) for i in chosen]
     scale = max(1, height // images[0].height)
     size = images[0].width * scale, images[0].height * scale
     images = [i.resize(size, Image.Resampling.NEAREST) for i in images]
@@ -301,6 +334,7 @@ OUTPUTS = ("config.json", "checkpoint", "checkpoint.previous", "generator.weight
 OUTPUTS += ("best.weights", "history.csv", "judge.json", "judge.weights", "samples.gif")
 OUTPUTS += ("report.json", "report_best*.json", "report_truncation_*.json")
 OUTPUTS += ("report.html", "report_best*.html", "report_truncation_*.html")
+OUTPUTS += ("report_confidence_*.json", "report_confidence_*.html")
 OUTPUTS += ("samples/step_*.png", "tensorboard/**/events.out.tfevents.*")
 
 
@@ -315,7 +349,10 @@ def _make_folder(outdir):
 
 
 def _clear(outdir):
-    "What a run leaves in its directory; nothing else that may be there."
+    "What a run leaves in its directory; nothing else that may be there. `ValueError` if none did."
+    weights = (outdir / name for name in OUTPUTS if "weights" in name or "checkpoint" in name)
+    if (outdir / "config.json").exists() and not any(path.exists() for path in weights):
+        read_config(outdir)
     for path in [path for name in OUTPUTS for path in outdir.glob(name)]:
         path.unlink(missing_ok=True)
 
@@ -417,7 +454,8 @@ def _prepared(outdir, resume):
 
 # %% ../nbs/api/11_train.ipynb #5b46c901
 def check_fit(data, switches, **options):
-    "The arguments of `fit` -> (Dataset, configuration, how to train); `ValueError` if any is wrong."
+    "Arguments of `fit` -> (Dataset, configuration, how to train); `ValueError` if any is wrong."
+    check_backend()
     o = SimpleNamespace(**options)
     settings = {name: options[name] for name in SETTINGS}
     if o.d_learning_rate is None:
@@ -428,6 +466,8 @@ def check_fit(data, switches, **options):
     _check_combinations(switches, o)
     if o.tensorboard:
         check_tensorboard(o.outdir)
+    if o.outdir is not None and isinstance(data, (str, os.PathLike)):
+        check_outside(o.outdir, data)
     data, arch = as_dataset(data, o.arch, classes=o.classes, size=o.size, data_dir=o.data_dir)
     if o.evaluate_every:
         possible_pairs(data)
@@ -438,7 +478,7 @@ def check_fit(data, switches, **options):
         steps_per_epoch=per_epoch,
         save_every=save_every,
         save_minutes=o.save_minutes,
-        callbacks=o.callbacks,
+        callbacks=_as_list(o.callbacks),
         verbose=o.verbose,
         tensorboard=o.tensorboard,
         distribution=data_parallel(o.devices, o.batch_size),
@@ -458,9 +498,18 @@ def _check_combinations(switches, o):
         raise ValueError("on_divergence='rollback' needs an outdir: that is where it goes back to")
     if switches["on_collapse"] == "stop" and o.evaluate_every is None:
         raise ValueError("on_collapse='stop' needs evaluate_every: evaluations see a collapse")
+    if switches["spectral_norm"] and switches["batch_statistics"] == "joint":
+        raise ValueError("batch_statistics='joint' has no effect with spectral_norm: no batch norm")
     several_on_jax = o.devices > 1 and keras.backend.backend() == "jax"
     if several_on_jax and not switches["synchronized_batch_norm"]:
         raise ValueError("synchronized_batch_norm=False needs the TensorFlow backend or devices=1")
+
+
+def _as_list(callbacks):
+    callbacks = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else [*callbacks]
+    if bad := [c for c in callbacks if not isinstance(c, keras.callbacks.Callback)]:
+        raise ValueError(f"callbacks must be Keras callbacks, got {bad[0]!r:.60}")
+    return callbacks
 
 
 def check_tensorboard(outdir):
@@ -512,16 +561,18 @@ def _train_from(checkpoint, config, data, outdir, monitor, how):
         checkpoint.restore(gan)
         history = _with_columns(checkpoint.history, history)
     start = _step(gan)
-    if checkpoint and start >= steps:
+    if checkpoint and (why := _why_it_ended(checkpoint, config)):
         if written:
-            _finish_again(checkpoint, gan, outdir)
+            _finish_again(checkpoint, gan, outdir, config["data"])
         wait_for_all()
+        if monitor and EVALUATIONS[0] not in checkpoint.history:
+            warnings.warn(f"{outdir} {why}: nothing was left to evaluate", stacklevel=4)
         return load_run(outdir)
     slower = 0.5 ** len(config["rollbacks"])
     gan.g_optimizer.learning_rate = config["learning_rate"] * slower
     gan.d_optimizer.learning_rate = config["d_learning_rate"] * slower
-    if monitor and checkpoint and checkpoint.monitor:
-        monitor.state = checkpoint.monitor
+    if monitor and checkpoint:
+        monitor.resume(checkpoint.monitor or {})
     run = Run(gan.ema_generator, gan.discriminator, history, config, outdir, gan)
     path, seconds = written and written / "history.csv", checkpoint.seconds if checkpoint else 0.0
     log = HistoryCSV(history, how.steps_per_epoch, config["log_every"], path, seconds)
@@ -534,20 +585,20 @@ def _train_from(checkpoint, config, data, outdir, monitor, how):
             return dict(state, monitor=monitor and monitor.state, seconds=log.seconds)
 
         save = SaveRun(run, about, how.save_every, how.save_minutes)
-    if how.tensorboard and written:
-        often = config["log_every"]
-        own.append(keras.callbacks.TensorBoard(outdir / "tensorboard", update_freq=often))
+    board = TensorBoard(history, outdir / "tensorboard") if how.tensorboard and written else None
     order = dict(seed=config["seed"], start=start, most=how.most, distribution=how.distribution)
     advance = training_steps(gan, data, config["batch_size"], **order)
     shown = dict(total=steps, initial=start, unit="step", mininterval=0.5)
     shown["disable"] = not (how.verbose and how.writes)
     stoppable = outdir and process()[1] == 1  # several would have to agree on a step
     with noting_signals() if stoppable else nullcontext([]) as caught, tqdm(**shown) as bar:
-        all_callbacks = [*own, *how.callbacks, *([save] if save else []), Progress(bar)]
+        all_callbacks = [*own, board, *how.callbacks, save, Progress(bar)]
+        callbacks = [callback for callback in all_callbacks if callback]
         stops = dict(periods=how.periods, most=how.most, caught=caught)
-        run_steps(gan, advance, start, steps, how.steps_per_epoch, all_callbacks, **stops)
+        run_steps(gan, advance, start, steps, how.steps_per_epoch, callbacks, **stops)
         if _step(gan) == steps or gan.stop_training:
             log.finish()
+            board and board.finish()
             save and save.finish()
         elif save:
             save.checkpoint()
@@ -563,9 +614,16 @@ def _with_columns(history, wanted):
     return {name: history.get(name, [math.nan] * rows) for name in {**history, **wanted}}
 
 
-def _finish_again(checkpoint, gan, outdir):
+def _why_it_ended(checkpoint, config):
+    "In words; None if there are steps to train."
+    if config["on_collapse"] == "stop" and (checkpoint.monitor or {}).get("stopped"):
+        return f"was stopped by a collapse after step {checkpoint.step}"
+    return f"has had its {checkpoint.step} steps" if checkpoint.step >= config["steps"] else None
+
+
+def _finish_again(checkpoint, gan, outdir, data):
     "What is written after the last checkpoint, in case the process died in between."
-    write_config(outdir, checkpoint.config)
+    write_config(outdir, checkpoint.config | {"data": data})  # a folder may have moved
     write_history(outdir / "history.csv", checkpoint.history)
     save_variables(outdir / "generator.weights", gan.ema_generator.weights)
     save_gif(outdir)

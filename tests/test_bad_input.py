@@ -127,6 +127,12 @@ FIT = {  # data, keywords, fragment
     "arch of another size": (DATA, dict(arch="cifar10"), "images are 8x8, arch cifar10 needs"),
     "size of arrays": (DATA, dict(size=28), "size"),
     "classes of arrays": (DATA, dict(classes=[1]), "classes"),
+    "callbacks no callbacks": (DATA, dict(callbacks=[print]), "callbacks must be Keras callbacks"),
+    "joint statistics of nothing": (
+        DATA,
+        dict(spectral_norm=True, batch_statistics="joint"),
+        "batch_statistics='joint' has no effect",
+    ),
     "size too small": ("digits", dict(size=2), "size must be a whole number at least 4, got 2"),
     "size broken": ("digits", dict(size=8.5), "size must be a whole number at least 4, got 8.5"),
     "classes unknown": ("digits", dict(classes=[3, "dog"]), "no class 'dog': ids are 0..9"),

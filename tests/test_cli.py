@@ -271,6 +271,94 @@ def test_replacing_a_run_leaves_what_is_not_a_runs(tmp_path):
     assert not [path for path in old if path.exists()]
 
 
+def test_replacing_takes_runs_only(tmp_path):
+    mine = {"config.json": '{"mine": 1}', "report.json": "{}"}
+    for name, text in mine.items():
+        (tmp_path / name).write_text(text)
+    for more in ([], ["--no-resume"]):
+        train = ["train", "digits", "--steps", "2", "--outdir", str(tmp_path), "--quiet", *more]
+        failed = CliRunner().invoke(main, train)
+        assert failed.exit_code == 2 and "config.json is damaged" in failed.stderr
+        assert {name: (tmp_path / name).read_text() for name in mine} == mine
+
+
+def test_a_run_among_the_classes(tmp_path, monkeypatch):
+    for k in range(2):
+        (tmp_path / "pets" / f"{k}").mkdir(parents=True)
+        for i in range(9):
+            image = np.full((8, 8), 90 * k + i, "uint8")
+            Image.fromarray(image).save(tmp_path / "pets" / f"{k}" / f"{i}.png")
+    monkeypatch.chdir(tmp_path / "pets")
+    train = ["train", ".", "--steps", "2", "--batch-size", "9", "--quiet"]
+    failed = CliRunner().invoke(main, train)
+    assert failed.exit_code == 2 and "would become one of their classes" in failed.stderr
+    assert not Path("runs").exists()
+    monkeypatch.chdir(tmp_path / "pets" / "0")
+    assert "runs/pets: 2 steps" in acgan("train", "..", *train[2:], "--outdir", "../../runs/pets")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert acgan("train", "../pets/.", *train[2:]).startswith("runs/pets: 2 steps")
+
+
+def test_data_that_moved(tmp_path):
+    for split in ("train", "test"):
+        for k in range(2):
+            (tmp_path / "old" / split / f"{k}").mkdir(parents=True)
+            for i in range(20):
+                image = np.full((8, 8), 90 * k + 3 * i, "uint8")
+                Image.fromarray(image).save(tmp_path / "old" / split / f"{k}" / f"{i}.png")
+    run = tmp_path / "run"
+    train = "--steps", 2, "--batch-size", 10, "--outdir", run, "--quiet"
+    acgan("train", tmp_path / "old", *train)
+    (tmp_path / "old").rename(tmp_path / "new")
+    failed = CliRunner().invoke(main, ["plot", str(run)])
+    assert failed.exit_code == 2 and "no folder" in failed.stderr
+    acgan("plot", run, "--data", tmp_path / "new")
+    options = "--gan-train-seeds", 0, "--samples", 40
+    assert "of 40 real test images" in acgan("evaluate", run, "--data", tmp_path / "new", *options)
+    acgan("train", tmp_path / "new", *train)  # it has had its steps, and learns where the data are
+    acgan("plot", run)
+
+
+def test_a_finished_run_says_what_it_leaves_undone(tmp_path):
+    options = dict(outdir=tmp_path, steps=2, verbose=False)
+    fit("digits", **options)
+    with pytest.warns(UserWarning, match="has had its 2 steps: nothing was left to evaluate"):
+        fit("digits", evaluate_every=1, **options)
+
+
+def test_one_setting_twice_in_a_sweep():
+    sweep = ["sweep", "cifar10", "--preset", "paper27", "--lr", "5e-5"]
+    failed = CliRunner().invoke(main, sweep)
+    assert failed.exit_code == 2 and "learning_rate is in the grid already" in failed.stderr
+
+
+def test_a_grey_run_is_compared_with_grey_images(tmp_path):
+    for split, mode in (("train", "L"), ("test", "RGB")):
+        for k in range(2):
+            (tmp_path / "pets" / split / f"{k}").mkdir(parents=True)
+            for i in range(10):
+                image = Image.new(mode, (8, 8), 20 * i if mode == "L" else (20 * i, 9, 9 * k))
+                image.save(tmp_path / "pets" / split / f"{k}" / f"{i}.png")
+    fit(tmp_path / "pets", steps=1, batch_size=10, outdir=tmp_path / "run", verbose=False)
+    assert run_data(load_run(tmp_path / "run"), "test").images.shape == (20, 8, 8, 1)
+
+
+def test_a_film_keeps_its_colours(tmp_path):
+    rng = np.random.default_rng(0)
+    sheet = (np.linspace(0, 255, 64)[None, :, None] * rng.random((64, 1, 3))).astype("uint8")
+    (tmp_path / "samples").mkdir()
+    for step in (1, 2):
+        Image.fromarray(sheet).save(tmp_path / "samples" / f"step_{step:06d}.png")
+    acgan_nb.train.save_gif(tmp_path, height=64)
+    film = Image.open(tmp_path / "samples.gif")
+    web_colours = Image.fromarray(sheet).convert("P")
+    far, too_far = (
+        np.abs(np.asarray(i.convert("RGB"), int) - sheet).mean() for i in (film, web_colours)
+    )
+    assert far < 0.6 * too_far
+
+
 def test_a_finished_run_without_its_sheets(tmp_path):
     train = "train", "digits", "--steps", 2, "--outdir", tmp_path / "run", "--quiet"
     acgan(*train)
@@ -291,7 +379,7 @@ def test_evaluation_needs_test_images_first(tmp_path, monkeypatch):
     acgan("train", tmp_path / "pets", "--steps", 2, "--batch-size", 10, "--outdir", run, "--quiet")
     monkeypatch.setattr(judges, "train_judge", None)
     failed = CliRunner().invoke(main, ["evaluate", str(run), "--samples", "1"])
-    assert failed.exit_code == 2 and "samples must be a whole number at least 2" in failed.stderr
+    assert failed.exit_code == 2 and "samples must be a whole number at least 10" in failed.stderr
     failed = CliRunner().invoke(main, ["evaluate", str(run)])
     assert failed.exit_code == 2 and "no sub-folder 'test' with one" in failed.stderr
     monkeypatch.undo()

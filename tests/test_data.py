@@ -15,7 +15,17 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from acgan_nb.cli import main
-from acgan_nb.data import Dataset, batches, class_ids, from_pixels, load, to_pixels
+from acgan_nb import data
+from acgan_nb.data import (
+    Dataset,
+    batches,
+    class_ids,
+    folder_size,
+    from_pixels,
+    load,
+    to_pixels,
+)
+from acgan_nb.data import _stack as stack
 from acgan_nb.train import as_dataset
 
 few = settings(max_examples=15, deadline=None)
@@ -249,6 +259,46 @@ def test_fingerprint_is_of_shape_pixels_and_labels_alone():
     for images, labels in [(fortran, LABELS), (IMAGES[..., 0], np.int8(LABELS)), (floats, column)]:
         data = Dataset(images, labels, ["no", "yes"], "named")
         assert data.fingerprint == hashlib.sha256(written).hexdigest()
+
+
+def test_folder_sizes_come_from_the_headers(tmp_path):
+    "As they will be seen: a photograph that lies on its side is turned first."
+    write_images(tmp_path / "a", "xy", size=8)
+    assert folder_size(tmp_path / "a") == (8, 8)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for k in "xy":
+        (tmp_path / "b" / k).mkdir(parents=True)
+        Image.new("RGB", (30, 20)).save(tmp_path / "b" / k / "0.jpg", exif=turned)
+    assert folder_size(tmp_path / "b") == load(tmp_path / "b").images.shape[1:3] == (30, 20)
+    Image.new("RGB", (50, 70)).save(tmp_path / "b" / "x" / "1.jpg")
+    assert folder_size(tmp_path / "b") == load(tmp_path / "b").images.shape[1:3] == (20, 20)
+
+
+def test_large_images_are_shrunk_as_they_are_read(tmp_path, monkeypatch):
+    write_images(tmp_path / "a", "xy", size=150)
+    kept = []
+    monkeypatch.setattr(data, "_stack", lambda images: kept.extend(images) or stack(images))
+    found, arch = as_dataset(tmp_path / "a")
+    assert arch == "imagenet128" and len(kept) == 6 and {i.size for i in kept} == {(128, 128)}
+
+
+def test_all_classes_are_no_copy():
+    whole = numbered([0, 1, 2, 0], "abc")
+    assert whole.subset(range(3)) is whole and whole.subset([2, 1, 0]) is not whole
+    partly = numbered([0, -1, 2, 1], "abc")
+    assert len(partly.subset(range(3))) == 3
+
+
+def test_channels_on_demand(tmp_path):
+    write_images(tmp_path / "a", "xy")
+    grey = load(tmp_path / "a", channels=1).images
+    as_pillow = [Image.open(p).convert("L") for p in sorted((tmp_path / "a").rglob("*.png"))]
+    assert np.array_equal(grey[..., 0], np.stack([np.asarray(i) for i in as_pillow]))
+    assert load("digits", channels=3).images.shape[-1] == 3
+    assert (load("digits", channels=3).images == load("digits").images).all()
+    with pytest.raises(ValueError, match="channels must be"):
+        load("digits", channels=2)
 
 
 def write_images(folder, classes, size=8, count=3):

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acgan_nb import evaluate, judges, metrics
+from acgan_nb import evaluate, judges, metrics, runs
 from acgan_nb.data import Dataset, load
+from acgan_nb.gan import class_probabilities
 from acgan_nb.metrics import control
 from acgan_nb.monitor import CollapseWarning, reference
-from acgan_nb.runs import Run, write_history
+from acgan_nb.runs import Run, export_run, read_history
+from acgan_nb.storage import load_variables, save_variables
 from acgan_nb.train import fit, load_run
 
 DIGITS, TEST = load("digits"), load("digits", "test")
@@ -304,13 +306,32 @@ def test_the_best_generator_comes_with_its_step(tmp_path):
     best = int(np.argmin(run.history["frechet_distance"]))
     found = load_run(tmp_path, best=True)
     assert found.history["step"] == run.history["step"][: best + 1]
-    history = run.history | {"frechet_distance": [3.0, 1.0, 2.0]}
-    write_history(tmp_path / "history.csv", history)
+    more = load_variables(tmp_path / "best.weights", run.generator.weights)
+    assert more["frechet_distance"] == pytest.approx(run.history["frechet_distance"][best])
+    save_variables(tmp_path / "best.weights", found.generator.weights, step=np.array(4))
     found = load_run(tmp_path, best=True)
     assert found.history["step"] == [2, 4] and evaluate._describe_run(found)["step"] == 4
-    assert load_run(tmp_path).history["step"] == [2, 4, 6]
-    write_history(tmp_path / "history.csv", history | {"frechet_distance": [float("nan")] * 3})
-    assert load_run(tmp_path, best=True).history["step"] == [2, 4, 6]  # none was written yet
+    assert load_run(tmp_path).history["step"] == [2, 4, 6] and load_run(tmp_path).step == 6
+    save_variables(tmp_path / "best.weights", found.generator.weights)  # of an earlier version
+    assert load_run(tmp_path, best=True).history["step"] == [2, 4, 6]
+
+
+def test_the_step_of_a_run_is_that_of_its_weights(tmp_path):
+    "The history is ahead of the last checkpoint, or behind it, when a run is interrupted."
+    def interrupt(batch, logs):
+        if int(callback.model.g_optimizer.iterations) == 7:
+            raise RuntimeError
+
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=interrupt)
+    for log_every, rows in ((3, [3]), (2, [2, 4])):
+        outdir = tmp_path / str(log_every)
+        options = dict(log_every=log_every, save_every=5, outdir=outdir, verbose=False)
+        with pytest.raises(RuntimeError):
+            fit("digits", steps=9, callbacks=callback, **options)
+        assert read_history(outdir / "history.csv")["step"][-1] == 6
+        run = load_run(outdir)
+        assert run.step == evaluate._describe_run(run)["step"] == 5
+        assert run.history["step"] == rows
 
 
 def test_distances_of_other_eyes_have_their_own_row(reports, tmp_path):
@@ -324,3 +345,54 @@ def test_distances_of_other_eyes_have_their_own_row(reports, tmp_path):
     assert len([line for line in told if "Fréchet" in line and "bbbb" in line]) == 1
     same = evaluate.compare([tmp_path / "one", tmp_path / "three"]).splitlines()
     assert len([line for line in same if "Fréchet" in line]) == 1
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory):
+    "A run on digits, not trained for long."
+    outdir = tmp_path_factory.mktemp("sampled")
+    return fit("digits", steps=400, activation_noise=0, outdir=outdir, verbose=False)
+
+
+def test_samples_of_which_d_is_sure(sampled):
+    labels, rows = np.arange(200) % 10, np.arange(200)
+    free = sampled.sample(labels, seed=3)
+    before = class_probabilities(sampled.discriminator, free)[rows, labels]
+    level = float(np.median(before))
+    run = load_run(sampled.outdir, confidence=level)
+    sure = run.sample(labels, seed=3)
+    after = class_probabilities(sampled.discriminator, sure)[rows, labels]
+    assert before.min() < level <= after.min()
+    kept = before >= level
+    assert (sure[kept] == free[kept]).all()  # of the same latents as ever
+    assert (run.sample(labels, seed=3) == sure).all()
+    others = sure[~kept].reshape(np.sum(~kept), -1)
+    assert len(np.unique(others, axis=0)) == len(others)
+    assert evaluate._describe_run(run)["confidence"] == level
+
+
+def test_a_confidence_that_cannot_be_had(sampled, monkeypatch):
+    "After so many draws it says how many are left, and each is the surest of its draws."
+    monkeypatch.setattr(runs, "DRAWS", 3)
+    run, labels = load_run(sampled.outdir, confidence=1 - 1e-9), np.arange(20) % 10
+    with pytest.warns(UserWarning, match="of 20 samples have a confidence below 1 after 3 draws"):
+        last = run.sample(labels)
+    monkeypatch.setattr(runs, "DRAWS", 1)
+    with pytest.warns(UserWarning, match="after 1 draws"):
+        first = run.sample(labels)
+    sure = [class_probabilities(run.discriminator, x)[np.arange(20), labels] for x in (first, last)]
+    assert (sure[1] >= sure[0]).all() and (sure[1] > sure[0]).any()
+
+
+def test_confidence_is_told_early_what_it_lacks(sampled, tmp_path):
+    export_run(sampled, tmp_path / "g")
+    with pytest.raises(ValueError, match="holds no discriminator"):
+        load_run(tmp_path / "g", confidence=0.5)
+    for wrong in (0, 1, "high"):
+        with pytest.raises(ValueError, match="confidence must be a number above 0 and below 1"):
+            load_run(sampled.outdir, confidence=wrong)
+    export_run(sampled, tmp_path / "both", discriminator=True)
+    labels = np.arange(100) % 10
+    small, whole = (load_run(f, confidence=0.7) for f in (tmp_path / "both", sampled.outdir))
+    far = small.sample(labels).astype(int) - whole.sample(labels)  # in half precision
+    assert np.mean(np.abs(far).max(axis=(1, 2, 3)) > 8) < 0.1

@@ -13,6 +13,7 @@ from acgan_nb.data import Dataset, from_pixels, hide_labels, load
 from acgan_nb.evaluate import discriminator_accuracy
 from acgan_nb.gan import ACGAN, LOGS
 from acgan_nb.judges import load_judge
+from acgan_nb.losses import class_loss
 from acgan_nb.models import (
     ARCHITECTURES,
     DiscriminativeHead,
@@ -277,5 +278,49 @@ def test_keras_callbacks_and_tensorboard(tmp_path):
     options = dict(callbacks=[log, stop], tensorboard=True, verbose=False)
     run = fit("digits", steps=16, outdir=tmp_path / "run", **options)
     assert "d_gz_after" in (tmp_path / "keras.csv").read_text().splitlines()[0]
-    assert list((tmp_path / "run" / "tensorboard").rglob("events*"))
     assert run.history["step"] == [16]
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_tensorboard_has_the_history_at_its_steps(at_once, tmp_path):
+    events = "tensorboard.backend.event_processing.event_accumulator"
+    event_accumulator = pytest.importorskip(events)
+    options = dict(outdir=tmp_path, tensorboard=True, log_every=4, evaluate_every=6, verbose=False)
+    for steps in (6, 14):  # the second goes on with the first
+        run = fit("digits", steps=steps, steps_per_execution=at_once, **options)
+    folder = str(tmp_path / "tensorboard")
+    board = event_accumulator.EventAccumulator(folder).Reload()
+    events = {name: board.Tensors(name) for name in board.Tags()["tensors"]}
+    assert events.keys() == run.history.keys() - {"step"}
+    assert [e.step for e in events["d_loss"]] == run.history["step"] == [4, 6, 8, 12, 14]
+    assert [e.step for e in events["frechet_distance"]] == [6, 12, 14]
+    values = [e.tensor_proto.float_val[0] for e in events["d_loss"]]
+    assert values == pytest.approx(run.history["d_loss"])
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "line"),
+    [
+        (np.zeros((4, 8, 8, 1), "uint8"), np.zeros((4, 1), int), r"got shape \(.*, 1\)"),
+        (np.zeros((4, 8, 8, 1), "int32"), np.zeros(4, int), "images must be uint8 or floats"),
+    ],
+)
+def test_batches_of_the_wrong_kind(images, labels, line):
+    gan = build_gan(fit("digits", steps=1, verbose=False).config)
+    with pytest.raises(ValueError, match=line):
+        gan.fit(images, labels, batch_size=2, verbose=0)
+
+
+def test_class_loss_wants_one_id_per_image():
+    with pytest.raises(ValueError, match=r"labels must be \(B,\) class ids, got shape \(3, 1\)"):
+        class_loss(np.zeros((3, 5), "float32"), np.zeros((3, 1), int))
+
+
+def test_another_backend_is_refused_in_one_line(tmp_path):
+    pytest.importorskip("torch")
+    env = {**os.environ, "KERAS_BACKEND": "torch"}
+    command = [sys.executable, "-c", "from acgan_nb.cli import main; main()", "train", "digits"]
+    command += ["--outdir", str(tmp_path / "run")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 2 and "Keras runs on torch" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()
