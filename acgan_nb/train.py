@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import warnings
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -348,11 +348,20 @@ def _make_folder(outdir):
     check_links(outdir)
 
 
+def _holds_run(outdir):
+    "Whether there are weights or the settings of a run, and not just files of the same names."
+    weights = (outdir / name for name in OUTPUTS if name.startswith(("checkpoint", "generator")))
+    with suppress(ValueError, FileNotFoundError):
+        return any(path.exists() for path in weights) or bool(read_config(outdir))
+    return False
+
+
 def _clear(outdir):
-    "What a run leaves in its directory; nothing else that may be there. `ValueError` if none did."
-    weights = (outdir / name for name in OUTPUTS if "weights" in name or "checkpoint" in name)
-    if (outdir / "config.json").exists() and not any(path.exists() for path in weights):
-        read_config(outdir)
+    "What a run leaves in its directory; nothing else that may be there."
+    if not _holds_run(outdir):
+        if (outdir / "config.json").exists():
+            raise ValueError(f"{outdir} holds a config.json that is no run's; choose another outdir")
+        return
     for path in [path for name in OUTPUTS for path in outdir.glob(name)]:
         path.unlink(missing_ok=True)
 
@@ -365,7 +374,7 @@ def _find_run(outdir, config):
         elif (outdir / "config.json").exists():
             check_same(outdir, read_config(outdir), config)
     except ValueError as error:
-        hint = "choose another outdir, or resume=False to replace it"
+        hint = "choose another outdir" + ", or resume=False to replace it" * _holds_run(outdir)
         raise ValueError(f"{error}: {hint}") from error
     return checkpoint
 

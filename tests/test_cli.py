@@ -278,8 +278,12 @@ def test_replacing_takes_runs_only(tmp_path):
     for more in ([], ["--no-resume"]):
         train = ["train", "digits", "--steps", "2", "--outdir", str(tmp_path), "--quiet", *more]
         failed = CliRunner().invoke(main, train)
-        assert failed.exit_code == 2 and "config.json is damaged" in failed.stderr
+        assert failed.exit_code == 2 and "choose another outdir" in failed.stderr
+        assert "resume=False" not in failed.stderr
         assert {name: (tmp_path / name).read_text() for name in mine} == mine
+    (tmp_path / "config.json").unlink()
+    acgan(*train)  # the report alone does not make it a run's directory
+    assert (tmp_path / "report.json").read_text() == "{}"
 
 
 def test_a_run_among_the_classes(tmp_path, monkeypatch):

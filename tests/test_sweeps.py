@@ -233,7 +233,7 @@ MISTAKES = [
     (dict(trials={"../up": {}}), "and '../up' cannot be one"),
     (dict(trials={"a/b": {}}), "and 'a/b' cannot be one"),
     (dict(trials={"": {}}), "and '' cannot be one"),
-    (dict(evaluate=dict(samples=1)), "samples must be a whole number at least 2"),
+    (dict(evaluate=dict(samples=1)), "samples must be a whole number at least 10"),
     (dict(evaluate=dict(pairs=10**4)), "training images, 142 are needed"),
     (dict(trials=grid(seed=[0, -1])), "trial 'seed=-1': seed must be a whole number"),
     (dict(trials=grid(batch_sise=[9])), "trial 'batch_sise=9': fit has no option 'batch_sise'"),
