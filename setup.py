@@ -11,7 +11,7 @@ config.read(here / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
 EXTRAS = ("gpu", "jax", "tensorboard", "fidelity", "ray", "oracles", "dev")
 RESULTS = f"{cfg['lib_name']}.results"  # the committed runs, found by `runs.results_folder`
-SHIPPED = ["**/*.json", "**/*.csv", "**/*.png", "*/generator.weights"]  # what pages read
+SHIPPED = ["**/*.json", "**/*.csv", "**/*.png", "*/*.weights"]  # what pages read
 
 setup(
     name=cfg["lib_name"],

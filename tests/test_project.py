@@ -158,7 +158,7 @@ def test_readme_commands_are_the_ones_that_are_tested():
 
 
 REPORTS = {f"`{name}`": f"{name}/report" for name in ("digits", "mnist", "mnist_adc", "cifar10")}
-REPORTS |= {"`mnist_adc`, truncated": "mnist_adc/report_truncation_2"}
+REPORTS |= {"`mnist_adc`, $D$ sure": "mnist_adc/report_confidence_0.8"}
 
 
 @pytest.mark.parametrize("title", REPORTS)
