@@ -29,7 +29,7 @@ __all__ = ['DRAWS', 'FREE', 'Run', 'build_gan', 'write_config', 'read_config', '
            'run_data', 'export_run', 'results_folder', 'new_results_folder', 'pretrained_names', 'load_pretrained']
 
 # %% ../nbs/api/09_runs.ipynb #ad90da92
-DRAWS = 100  # of one sample, at most
+DRAWS = 30  # of one sample, at most
 
 
 @dataclass
