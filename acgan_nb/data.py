@@ -416,8 +416,7 @@ def check_outside(outdir, name):
     "`ValueError` if a run directory would become a class of the folder of images that is meant."
     if (folder := find_folder(name)) is None:
         return
-    inner = [folder / split for split in ("train", "test") if (folder / split).is_dir()]
-    for parent in inner or [folder]:
+    for parent in (_class_folders(folder, "train")[0].parent, folder / "test"):
         if parent.resolve() in Path(outdir).expanduser().resolve().parents:
             where = f"outdir {str(outdir)!r} is inside the images in {str(parent)!r}"
             raise ValueError(f"{where} and would become one of their classes; choose another")

@@ -175,12 +175,14 @@ class TensorBoard(keras.callbacks.Callback):
         self.rows, self.written, self.writer = history, len(history["step"]), Writer(str(folder))
 
     def on_train_batch_end(self, batch, logs=None):
-        steps = self.rows["step"]
+        if len(steps := self.rows["step"]) == self.written:
+            return
         for i in range(self.written, len(steps)):
             for name in self.rows.keys() - {"step"}:
                 if not math.isnan(self.rows[name][i]):
                     self.writer.add_scalar(name, self.rows[name][i], step=int(steps[i]))
         self.written = len(steps)
+        self.writer.flush()
 
     def finish(self):
         self.on_train_batch_end(None)
@@ -607,10 +609,10 @@ def _train_from(checkpoint, config, data, outdir, monitor, how):
         run_steps(gan, advance, start, steps, how.steps_per_epoch, callbacks, **stops)
         if _step(gan) == steps or gan.stop_training:
             log.finish()
-            board and board.finish()
             save and save.finish()
         elif save:
             save.checkpoint()
+        board and board.finish()
     if caught:
         text = f"stopped by {caught[0].name} after step {_step(gan)} of {steps}, all of it saved"
         raise Stopped(f"{text} in {outdir}; the same call goes on from there", caught[0])

@@ -296,6 +296,9 @@ def test_a_run_among_the_classes(tmp_path, monkeypatch):
     train = ["train", ".", "--steps", "2", "--batch-size", "9", "--quiet"]
     failed = CliRunner().invoke(main, train)
     assert failed.exit_code == 2 and "would become one of their classes" in failed.stderr
+    (tmp_path / "pets" / "test" / "0").mkdir(parents=True)  # the classes stay where they are
+    failed = CliRunner().invoke(main, train)
+    assert failed.exit_code == 2 and "would become one of their classes" in failed.stderr
     assert not Path("runs").exists()
     monkeypatch.chdir(tmp_path / "pets" / "0")
     assert "runs/pets: 2 steps" in acgan("train", "..", *train[2:], "--outdir", "../../runs/pets")
