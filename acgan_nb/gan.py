@@ -417,8 +417,6 @@ def step(self: ACGAN, batch):
     "One step on a batch of (images, labels): D, G, average. Returns the running means of the logs."
     images, real_labels = keras.utils.unpack_x_y_sample_weight(batch)[:2]
     real = _as_floats(images)
-    if len(real_labels.shape) != 1:
-        raise ValueError(f"labels must be (B,) class ids, got shape {tuple(real_labels.shape)}")
     step = self.g_optimizer.iterations
     self.set_randomness(step)
     if self.game["activation_noise"] is not None:

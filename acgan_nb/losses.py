@@ -53,15 +53,20 @@ def at_least_one(labelled):
     return ops.maximum(average(ops.sum(labelled)), 1.0 / replica()[1])
 
 
+def _one_hot(labels, k):
+    "(B, k) float32, all zeros for -1."
+    labels = ops.cast(labels, "int32")
+    if len(labels.shape) != 1:  # (B, 1) would broadcast to a wrong number
+        raise ValueError(f"labels must be (B,) class ids, got shape {tuple(labels.shape)}")
+    return ops.one_hot(labels, k, dtype="float32")
+
+
 def class_loss(class_logits, labels):
     """-E[log P(C=label|X)] in nats, over the labelled images: a scalar, 0 if there are none.
 
     `class_logits` (B, K), `labels` (B,) in 0..K-1, or -1 where the class is unknown."""
-    labels = ops.cast(labels, "int32")
-    if len(labels.shape) != 1:  # (B, 1) would broadcast to a wrong number
-        raise ValueError(f"labels must be (B,) class ids, got shape {tuple(labels.shape)}")
     log_p = ops.log_softmax(ops.cast(class_logits, "float32"), axis=-1)
-    picked = ops.one_hot(labels, log_p.shape[-1], dtype="float32")  # all zeros for -1
+    picked = _one_hot(labels, log_p.shape[-1])
     return -ops.sum(picked * log_p) / at_least_one(picked)
 
 # %% ../nbs/api/04_losses.ipynb #540f17d0
@@ -90,7 +95,7 @@ def d2d_ce_loss(
     `cosines` (B, K): of each image's embedding with each class's proxy; `embeddings` (B, E), of
     length one; `labels` (B,) in 0..K-1, -1 = unlabelled. Kang et al. 2021, section on D2D-CE."""
     cosines, f = ops.cast(cosines, "float32"), ops.cast(embeddings, "float32")
-    own = ops.one_hot(labels, cosines.shape[-1], dtype="float32")  # (B, K), zeros for -1
+    own = _one_hot(labels, cosines.shape[-1])
     labelled = ops.sum(own, axis=1)  # (B,)
     attraction = ops.minimum(ops.sum(own * cosines, axis=1) - positive_margin, 0.0) / temperature
     near = ops.maximum(ops.matmul(f, ops.transpose(f)) - negative_margin, 0.0) / temperature

@@ -124,7 +124,7 @@ class Monitor(keras.callbacks.Callback):
         check_range("evaluate_every", every, 1, whole=True)
         self.reference, self.every, self.steps = reference, every, steps
         self.path, self.stop = path, stop
-        self.best = _best_distance(path)
+        self.best = float("inf")  # Fréchet distance of the generator at `path`
         self.state = {"above": [], "reported": [], "stopped": False}  # class ids; by a collapse?
 
     def resume(self, state):

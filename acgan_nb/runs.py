@@ -321,6 +321,8 @@ def export_run(run: Run, folder, discriminator: bool = False) -> Path:
     """A small copy of a run directory: no checkpoint, float16 generator. `load_run` reads it.
 
     `discriminator`: D's weights too, without which it cannot sample with a `confidence`."""
+    if discriminator and run.discriminator is None:
+        raise ValueError(f"the run in {str(run.outdir)!r} holds no discriminator to export")
     folder = Path(folder)
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     grids = sorted((run.outdir / "samples").glob("step_*.png"))

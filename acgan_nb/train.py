@@ -79,7 +79,8 @@ def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None):
         if size is None and arch is not None:
             size = architecture(arch).image_shape[0]
         elif size is None and (folder := find_folder(data)):
-            size = _other_size(*folder_size(folder))  # before photographs fill the memory
+            h, w = folder_size(folder)  # before photographs fill the memory
+            size = _other_size(h, w) or h
         found = load(data, classes=classes, size=size, data_dir=data_dir)
         if size is None and (other := _other_size(*found.images.shape[1:3])):
             found = load(data, classes=classes, size=other, data_dir=data_dir)

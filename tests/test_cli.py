@@ -286,12 +286,17 @@ def test_replacing_takes_runs_only(tmp_path):
     assert (tmp_path / "report.json").read_text() == "{}"
 
 
-def test_a_run_among_the_classes(tmp_path, monkeypatch):
+def write_classes(root, count, mode="L"):
+    "Two folders of `count` flat images, 8x8 pixels."
     for k in range(2):
-        (tmp_path / "pets" / f"{k}").mkdir(parents=True)
-        for i in range(9):
-            image = np.full((8, 8), 90 * k + i, "uint8")
-            Image.fromarray(image).save(tmp_path / "pets" / f"{k}" / f"{i}.png")
+        (root / f"{k}").mkdir(parents=True)
+        for i in range(count):
+            image = Image.fromarray(np.full((8, 8), 90 * k + 3 * i, "uint8"))
+            image.convert(mode).save(root / f"{k}" / f"{i}.png")
+
+
+def test_a_run_among_the_classes(tmp_path, monkeypatch):
+    write_classes(tmp_path / "pets", 9)
     monkeypatch.chdir(tmp_path / "pets")
     train = ["train", ".", "--steps", "2", "--batch-size", "9", "--quiet"]
     failed = CliRunner().invoke(main, train)
@@ -309,11 +314,7 @@ def test_a_run_among_the_classes(tmp_path, monkeypatch):
 
 def test_data_that_moved(tmp_path):
     for split in ("train", "test"):
-        for k in range(2):
-            (tmp_path / "old" / split / f"{k}").mkdir(parents=True)
-            for i in range(20):
-                image = np.full((8, 8), 90 * k + 3 * i, "uint8")
-                Image.fromarray(image).save(tmp_path / "old" / split / f"{k}" / f"{i}.png")
+        write_classes(tmp_path / "old" / split, 20)
     run = tmp_path / "run"
     train = "--steps", 2, "--batch-size", 10, "--outdir", run, "--quiet"
     acgan("train", tmp_path / "old", *train)
@@ -342,11 +343,7 @@ def test_one_setting_twice_in_a_sweep():
 
 def test_a_grey_run_is_compared_with_grey_images(tmp_path):
     for split, mode in (("train", "L"), ("test", "RGB")):
-        for k in range(2):
-            (tmp_path / "pets" / split / f"{k}").mkdir(parents=True)
-            for i in range(10):
-                image = Image.new(mode, (8, 8), 20 * i if mode == "L" else (20 * i, 9, 9 * k))
-                image.save(tmp_path / "pets" / split / f"{k}" / f"{i}.png")
+        write_classes(tmp_path / "pets" / split, 10, mode)
     fit(tmp_path / "pets", steps=1, batch_size=10, outdir=tmp_path / "run", verbose=False)
     assert run_data(load_run(tmp_path / "run"), "test").images.shape == (20, 8, 8, 1)
 
@@ -377,11 +374,7 @@ def test_a_finished_run_without_its_sheets(tmp_path):
 
 def test_evaluation_needs_test_images_first(tmp_path, monkeypatch):
     for split in ("train", "held out"):
-        for k in range(2):
-            (tmp_path / "pets" / split / f"{k}").mkdir(parents=True)
-            for i in range(20):
-                image = np.full((8, 8), 90 * k + 3 * i, "uint8")
-                Image.fromarray(image).save(tmp_path / "pets" / split / f"{k}" / f"{i}.png")
+        write_classes(tmp_path / "pets" / split, 20)
     run = tmp_path / "run"
     acgan("train", tmp_path / "pets", "--steps", 2, "--batch-size", 10, "--outdir", run, "--quiet")
     monkeypatch.setattr(judges, "train_judge", None)

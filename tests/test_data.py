@@ -283,6 +283,13 @@ def test_large_images_are_shrunk_as_they_are_read(tmp_path, monkeypatch):
     assert arch == "imagenet128" and len(kept) == 6 and {i.size for i in kept} == {(128, 128)}
 
 
+def test_headers_are_read_once(tmp_path, monkeypatch):
+    write_images(tmp_path / "a", "xy", size=8)
+    seen = []
+    monkeypatch.setattr(data, "_size_in_header", lambda p: seen.append(p) or Image.open(p).size)
+    assert as_dataset(tmp_path / "a")[1] == "digits" and len(seen) == 6
+
+
 def test_all_classes_are_no_copy():
     whole = numbered([0, 1, 2, 0], "abc")
     assert whole.subset(range(3)) is whole and whole.subset([2, 1, 0]) is not whole

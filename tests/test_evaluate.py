@@ -388,6 +388,9 @@ def test_confidence_is_told_early_what_it_lacks(sampled, tmp_path):
     export_run(sampled, tmp_path / "g")
     with pytest.raises(ValueError, match="holds no discriminator"):
         load_run(tmp_path / "g", confidence=0.5)
+    with pytest.raises(ValueError, match="holds no discriminator to export"):
+        export_run(load_run(tmp_path / "g"), tmp_path / "never", discriminator=True)
+    assert not (tmp_path / "never").exists()
     for wrong in (0, 1, "high"):
         with pytest.raises(ValueError, match="confidence must be a number above 0 and below 1"):
             load_run(sampled.outdir, confidence=wrong)

@@ -13,7 +13,7 @@ from acgan_nb.data import Dataset, from_pixels, hide_labels, load
 from acgan_nb.evaluate import discriminator_accuracy
 from acgan_nb.gan import ACGAN, LOGS
 from acgan_nb.judges import load_judge
-from acgan_nb.losses import class_loss
+from acgan_nb.losses import class_loss, d2d_ce_loss
 from acgan_nb.models import (
     ARCHITECTURES,
     DiscriminativeHead,
@@ -314,6 +314,8 @@ def test_batches_of_the_wrong_kind(images, labels, line):
 def test_class_loss_wants_one_id_per_image():
     with pytest.raises(ValueError, match=r"labels must be \(B,\) class ids, got shape \(3, 1\)"):
         class_loss(np.zeros((3, 5), "float32"), np.zeros((3, 1), int))
+    with pytest.raises(ValueError, match=r"labels must be \(B,\) class ids, got shape \(3, 1\)"):
+        d2d_ce_loss(np.eye(3, dtype="float32"), np.eye(3, dtype="float32"), np.zeros((3, 1), int))
 
 
 def test_another_backend_is_refused_in_one_line(tmp_path):
