@@ -162,7 +162,7 @@ REPORTS |= {"`mnist_adc`, $D$ sure": "mnist_adc/report_confidence_0.8"}
 
 
 @pytest.mark.parametrize("title", REPORTS)
-def test_readme_numbers_are_those_of_the_reports(title):
+def test_numbers_of_readme_and_home_page_are_those_of_the_reports(title):
     path = ROOT / "results" / f"{REPORTS[title]}.json"
     report = json.loads(path.read_text(encoding="utf-8"))
     fake, real = report["generated"], report["real"]
@@ -173,7 +173,9 @@ def test_readme_numbers_are_those_of_the_reports(title):
         f"{fake['frechet_distance']:.2f} ({real['frechet_distance']:.2f})",
         f"{fake['ms_ssim']:.2f} ({real['ms_ssim']:.2f})",
     ]
-    assert f"| {title} | {' | '.join(cells)} |" in (ROOT / "README.md").read_text(encoding="utf-8")
+    row = f" | {' | '.join(cells)} |"
+    assert f"| {title}{row}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert row in (NBS / "index.ipynb").read_text(encoding="utf-8")
 
 
 def test_no_machine_leaks_into_the_project():
