@@ -15,9 +15,9 @@ import click
 from .settings import SWITCHES
 
 # %% auto #0
-__all__ = ['FOLDER', 'data_options', 'trial_params', 'sweep_options', 'OneLineErrors', 'main', 'switch_options',
-           'with_data_options', 'train', 'sample', 'save_images', 'plot', 'evaluate', 'compare', 'judge', 'data',
-           'with_sweep_options', 'sweep', 'splits']
+__all__ = ['FOLDER', 'data_options', 'drawing_options', 'real_options', 'trial_params', 'sweep_options', 'OneLineErrors', 'main',
+           'switch_options', 'with_options', 'train', 'sample', 'save_images', 'plot', 'evaluate', 'compare', 'judge',
+           'data', 'sweep', 'splits']
 
 # %% ../nbs/api/15_cli.ipynb #9cc90b8a
 class OneLineErrors(click.Group):
@@ -57,6 +57,17 @@ def switch_options(command):
     return command
 
 
+def with_options(options):
+    "Gives a command these options, in their order."
+
+    def decorate(command):
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 def _classes(ctx, param, value):
     return [c.strip() for c in value.split(",")] if value else None
 
@@ -69,15 +80,9 @@ data_options = [
 ]
 
 
-def with_data_options(command):
-    for option in reversed(data_options):
-        command = option(command)
-    return command
-
-
 @main.command()
 @click.argument("data")
-@with_data_options
+@with_options(data_options)
 @click.option("--arch", help="Architecture [default: by image size].")
 @click.option("--epochs", type=int, help="Passes over the data.")
 @click.option("--steps", type=int, help="Updates of D and G [default: the architecture's].")
@@ -113,12 +118,17 @@ def train(data, outdir, quiet, **options):
     click.echo(f"{outdir}: {step:.0f} steps of {run.config['arch']} in {seconds:.0f} s")
 
 # %% ../nbs/api/15_cli.ipynb #bcf3bb58
+drawing_options = [
+    click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance."),
+    click.option("--truncation", type=float, help="How far coordinates of z may be from 0."),
+    click.option("--confidence", type=float, help="Draw again until D gives the class this chance."),
+]
+
+
 @main.command()
 @click.argument("run", type=FOLDER)
 @click.option("--label", type=int, help="Class id [default: every class].")
-@click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
-@click.option("--truncation", type=float, help="How far coordinates of z may be from 0.")
-@click.option("--confidence", type=float, help="Draw again until D gives the class this chance.")
+@with_options(drawing_options)
 @click.option("--count", default=10, show_default=True, help="Images per class.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--columns", default=10, show_default=True, help="Images per row of the grid.")
@@ -160,10 +170,15 @@ def save_images(images, labels, out, columns=10):
     return out
 
 # %% ../nbs/api/15_cli.ipynb #a5b40a16
+real_options = [
+    click.option("--data", help="The real images, if they are not where they were in training."),
+    click.option("--data-dir", help="Where TFDS keeps its data."),
+]
+
+
 @main.command()
 @click.argument("run", type=FOLDER)
-@click.option("--data", help="The real images, if they are not where they were in training.")
-@click.option("--data-dir", help="Where TFDS keeps its data; for the real images.")
+@with_options(real_options)
 @click.option("--coordinate", default=0, show_default=True, help="Coordinate of z to sweep.")
 def plot(run, data, data_dir, coordinate):
     "Draw RUN's curves, real beside generated images, and a sweep of one latent coordinate."
@@ -185,12 +200,9 @@ def plot(run, data, data_dir, coordinate):
 # %% ../nbs/api/15_cli.ipynb #0e1aaa67
 @main.command()
 @click.argument("run", type=FOLDER)
-@click.option("--data", help="The real images, if they are not where they were in training.")
-@click.option("--data-dir", help="Where TFDS keeps its data.")
+@with_options(real_options)
 @click.option("--test-split", default="test", show_default=True, help="Real images to compare with.")
-@click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
-@click.option("--truncation", type=float, help="How far coordinates of z may be from 0.")
-@click.option("--confidence", type=float, help="Draw again until D gives the class this chance.")
+@with_options(drawing_options)
 @click.option("--features", help="Judge for distances and IS, as inception [default: by data].")
 @click.option("--samples", default=10_000, show_default=True, help="At most the training images.")
 @click.option("--pairs", default=100, show_default=True, help="Pairs per class for MS-SSIM.")
@@ -253,7 +265,7 @@ def judge(name, outdir, seed, data_dir):
 @main.command()
 @click.argument("name", required=False)
 @click.option("--split", default="train", show_default=True)
-@with_data_options
+@with_options(data_options)
 def data(name, split, **options):
     "List the data sets that load by name, or describe NAME: shape, classes, fingerprint."
     if name is None:
@@ -301,12 +313,6 @@ sweep_options = [
 ]
 
 
-def with_sweep_options(command):
-    for option in reversed(sweep_options):
-        command = option(command)
-    return command
-
-
 def _finish(ctx, rows):
     "Print the comparison; exit code 1 if a trial failed."
     from acgan_nb.sweeps import summary
@@ -321,7 +327,7 @@ def _finish(ctx, rows):
               help="An option and its values; several make every combination.")
 @click.option("--preset", help="A grid by name; paper27: the paper's 27 on CIFAR-10.")
 @click.option("--outdir", type=FOLDER, default="runs/sweep", show_default=True)
-@with_sweep_options
+@with_options(sweep_options)
 @click.pass_context
 def sweep(ctx, data, options, preset, outdir, quiet, **settings):
     "Train every combination of a grid on DATA, in parallel by Ray; the same command goes on."
@@ -342,7 +348,7 @@ def sweep(ctx, data, options, preset, outdir, quiet, **settings):
 @click.argument("data")
 @click.option("--group-size", default=10, show_default=True, help="Classes per model.")
 @click.option("--outdir", type=FOLDER, default="runs/splits", show_default=True)
-@with_sweep_options
+@with_options(sweep_options)
 @click.pass_context
 def splits(ctx, data, group_size, outdir, quiet, **settings):
     "Train one model per group of DATA's classes, in parallel by Ray; the same command goes on."
