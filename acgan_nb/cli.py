@@ -5,6 +5,7 @@
 # %% ../nbs/api/15_cli.ipynb #fee2295e
 from __future__ import annotations
 
+import ast
 import json
 import os
 import warnings
@@ -114,8 +115,8 @@ def train(data, outdir, quiet, **options):
     join_processes()
     outdir = outdir or Path("runs") / Path(os.path.abspath(Path(data).expanduser())).name
     run = fit(data, outdir=outdir, verbose=not quiet, **options)
-    step, seconds = run.history["step"][-1], run.history["seconds"][-1]
-    click.echo(f"{outdir}: {step:.0f} steps of {run.config['arch']} in {seconds:.0f} s")
+    [seconds] = run.history["seconds"][-1:] or [0]
+    click.echo(f"{outdir}: {run.step} steps of {run.config['arch']} in {seconds:.0f} s")
 
 # %% ../nbs/api/15_cli.ipynb #bcf3bb58
 drawing_options = [
@@ -157,8 +158,10 @@ def save_images(images, labels, out, columns=10):
     "Write one PNG grid, or LABEL/NNNNN.png files below a folder. Returns the path."
     from PIL import Image
 
-    from acgan_nb.data import image_grid
+    from acgan_nb.data import IMAGE_SUFFIXES, image_grid
 
+    if out.suffix.lower() in set(IMAGE_SUFFIXES) - {".png"}:
+        raise ValueError(f"a grid is a PNG file, got {str(out)!r}")
     if out.suffix.lower() == ".png":
         out.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image_grid(images, columns).squeeze()).save(out)
@@ -235,8 +238,8 @@ def evaluate(
         report["two_stage"] = module.two_stage_inception_score(
             runs, eye or judge_for(train, run), seed=options["seed"]
         )
-    page = module.save_report(trained, report, train, best)
-    click.echo(f"{module.summary(report)}\n{page}")
+    click.echo(module.summary(report))  # before a disk can be full
+    click.echo(module.save_report(trained, report, train, best))
 
 
 @main.command()
@@ -267,7 +270,7 @@ def judge(name, outdir, seed, data_dir):
 @click.option("--split", default="train", show_default=True)
 @with_options(data_options)
 def data(name, split, **options):
-    "List the data sets that load by name, or describe NAME: shape, classes, fingerprint."
+    "List the data sets that load by name, or describe NAME as training sees it."
     if name is None:
         click.echo("digits          8x8x1    10 classes  embedded, no download")
         click.echo("mnist           28x28x1  10 classes  TFDS")
@@ -276,7 +279,9 @@ def data(name, split, **options):
         click.echo("any other TFDS image-classification name, or a folder of class folders")
         return
     from acgan_nb.data import load
+    from acgan_nb.train import network_size
 
+    options["size"] = options["size"] or network_size  # as it is in training
     found = load(name, split, **options)
     click.echo(f"{found!r}\nfingerprint {found.fingerprint}")
     for class_name, count in zip(found.class_names, found.class_counts):
@@ -297,10 +302,12 @@ def _grid(ctx, param, values):
 
 
 def _value(word):
-    try:
-        return json.loads(word)
-    except ValueError:
-        return word
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(word)
+        except (ValueError, SyntaxError):
+            pass
+    return word
 
 # %% ../nbs/api/15_cli.ipynb #904b37de
 trial_params = [p for p in train.params if p.name not in ("data", "outdir", "resume")]

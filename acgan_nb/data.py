@@ -23,8 +23,8 @@ from .settings import check_choice, check_range, nearest
 
 # %% auto #0
 __all__ = ['IMAGE_SUFFIXES', 'KNOWN', 'from_pixels', 'to_pixels', 'as_images', 'as_labels', 'Dataset', 'class_ids', 'resize',
-           'load', 'find_folder', 'folder_size', 'check_outside', 'hide_labels', 'repeat_labelled', 'image_grid',
-           'batch_indices', 'batches', 'check_batch_size']
+           'load', 'find_folder', 'check_outside', 'hide_labels', 'repeat_labelled', 'image_grid', 'batch_indices',
+           'batches', 'check_batch_size']
 
 # %% ../nbs/api/02_data.ipynb #6373e78b
 def from_pixels(images):
@@ -104,7 +104,7 @@ class Dataset:
 
     def __post_init__(self):
         images = as_images(self.images)
-        names = self.class_names and tuple(map(str, self.class_names))
+        names = () if self.class_names is None else tuple(map(str, self.class_names))
         most = len(names or images)  # without names there are no more classes than images
         labels = as_labels(self.labels, len(images), most)
         names = names or tuple(map(str, range(labels.max() + 1)))
@@ -187,34 +187,50 @@ def _folders(root):
 def _class_folders(root, split):
     "A folder for each class: those in root/split, or for training those in root itself."
     if (root / split).is_dir() and (found := _folders(root / split)):
-        return found
+        return _not_one_too_high(found)
     if split != "train":
         raise ValueError(f"{root} has no sub-folder {split!r} with one folder per class")
     found = [p for p in _folders(root) if p.name != "test" or not _folders(p)]
-    if {p.name for p in found} <= {"train", "test"}:
-        raise ValueError(f"{root} needs one sub-folder of PNG or JPEG images per class")
+    if {p.name.lower() for p in found} <= {"train", "test"}:
+        raise ValueError(f"{root} needs one sub-folder of images per class")
+    return _not_one_too_high(found)
+
+
+def _not_one_too_high(found):
+    "The class folders, unless there is one, which has folders and no images: they are the classes."
+    [*first] = found[:1]
+    if len(found) == 1 and _folders(first[0]) and not any(map(_is_image, first[0].iterdir())):
+        raise ValueError(f"{first[0].parent} holds one folder of folders: pass {first[0]}")
     return found
 
 # %% ../nbs/api/02_data.ipynb #88b97802
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
-def _image_paths(root, split):
-    name, folders = str(Path(root).resolve()), _class_folders(Path(root), split)
-    paths = [sorted(p for p in f.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) for f in folders]
+def _is_image(path):
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _images_in(folder):
+    "Those at any depth, but for hidden files and folders."
+    inside = sorted(p for p in folder.rglob("*") if _is_image(p))
+    return [p for p in inside if not any(part[0] == "." for part in p.relative_to(folder).parts)]
+
+
+def _load_folder(root, split, classes=None, size=None):
+    folders = _class_folders(Path(root), split)
+    if classes is not None:  # the others are not even looked at
+        folders = [folders[k] for k in class_ids(classes, [f.name for f in folders])]
+    paths = [_images_in(folder) for folder in folders]
     if empty := [f for f, files in zip(folders, paths) if not files]:
         where = f"{empty[0].name!r} in {empty[0].parent}"
-        raise ValueError(f"class folder {where} holds no PNG or JPEG image")
-    return name, folders, paths
-
-
-def _load_folder(root, split, size=None):
-    name, folders, paths = _image_paths(root, split)
+        raise ValueError(f"class folder {where} holds no image ({' '.join(IMAGE_SUFFIXES)})")
     files = [path for part in paths for path in part]
-    size = size or _common_side(map(_size_in_header, files))
+    if not isinstance(size, int):
+        size = _side(map(_size_in_header, files), size)
     images = [_open_image(path, size) for path in files]
     labels = np.repeat(np.arange(len(folders)), [len(part) for part in paths])
-    return Dataset(_stack(images), labels, [f.name for f in folders], name)
+    return Dataset(_stack(images), labels, [f.name for f in folders], str(Path(root).resolve()))
 
 
 @contextmanager
@@ -240,13 +256,21 @@ def _open_image(path, size=None):
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I"):  # 16 bits
             image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
-        return _square(image.convert("L" if image.mode in ("1", "L") else "RGB"), size)
+        mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return _square(image.convert(mode), size)
 
 # %% ../nbs/api/02_data.ipynb #c976781a
-def _common_side(sizes):
-    "None if all sizes (width, height) are the same, or else the median of their shorter sides."
+def _side(sizes, chosen=None):
+    """To what square images of these sizes (width, height) are brought; None: not at all.
+
+    Where they differ, the median of their shorter sides; or what `chosen` makes of this (H, W)."""
     sizes = list(sizes)
-    return int(np.median([min(size) for size in sizes])) if len(set(sizes)) > 1 else None
+    side = int(np.median([min(size) for size in sizes])) if len(set(sizes)) > 1 else None
+    shape = (side, side) if side or not sizes else sizes[0][::-1]
+    return chosen(*shape) if chosen and sizes else side
 
 
 def _square(image, side):
@@ -338,7 +362,8 @@ def _collect(stream, size, static):
             raise ValueError("there is no image of these classes in this split")
         images, labels = (np.concatenate(p) for p in zip(*parts))
         return resize(images, size), labels
-    size = size or _common_side(_sizes_in(stream))
+    if not isinstance(size, int):
+        size = _side(_sizes_in(stream), size)
     rows = [(_square(_picture(i), size), label) for i, label in stream.as_numpy_iterator()]
     if not rows:
         raise ValueError("there is no image of these classes in this split")
@@ -357,7 +382,10 @@ def _picture(pixels):
 
 
 def resize(images, size):
-    "uint8 (N, H, W, C) -> (N, size, size, C), bilinear with antialiasing; no copy if it fits."
+    """uint8 (N, H, W, C) -> (N, size, size, C), bilinear with antialiasing; no copy if it fits.
+
+    `size` may be a function that says it for (H, W); None: as they are."""
+    size = size(*images.shape[1:3]) if callable(size) else size
     if size is None or images.shape[1:3] == (size, size):
         return images
     return _stack([_square(_picture(i), size) for i in images])
@@ -371,17 +399,17 @@ def load(
     split: str = "train",  # train, test, or TFDS' split syntax such as "train[:10%]"
     *,
     classes=None,  # class ids or names to keep; they are renumbered 0..len(classes)-1
-    size: int | None = None,  # resize to size x size pixels
+    size=None,  # resize to size x size pixels; or a function of (H, W) that gives it, or None
     channels: int | None = None,  # 1: grey, 3: colour; default: as the images are
     data_dir: str | None = None,  # where TFDS keeps its data; default TFDS_DATA_DIR
 ) -> Dataset:
     "Load a data set by name or from a folder. One-line `ValueError` or `OSError` if it cannot."
-    if size is not None:
+    if size is not None and not callable(size):
         check_range("size", size, 4, whole=True)
     if channels is not None:
         check_choice("channels", channels, (1, 3))
     if folder := find_folder(name):
-        data = _load_folder(folder, split, size)
+        data, classes = _load_folder(folder, split, classes, size), None
     elif str(name) == "digits":
         data = _load_digits(split)
         data = replace(data, images=resize(data.images, size))
@@ -405,19 +433,13 @@ def find_folder(name) -> Path | None:
     return None
 
 
-def folder_size(folder) -> tuple[int, int]:
-    "(H, W) of a folder's training images as `load` gives them by itself, by their headers alone."
-    sizes = [_size_in_header(path) for part in _image_paths(folder, "train")[2] for path in part]
-    side = _common_side(sizes)
-    return (side, side) if side else sizes[0][::-1]
-
-
 def check_outside(outdir, name):
     "`ValueError` if a run directory would become a class of the folder of images that is meant."
-    if (folder := find_folder(name)) is None:
+    if not isinstance(name, (str, os.PathLike)) or (folder := find_folder(name)) is None:
         return
+    out = Path(outdir).expanduser().resolve()
     for parent in (_class_folders(folder, "train")[0].parent, folder / "test"):
-        if parent.resolve() in Path(outdir).expanduser().resolve().parents:
+        if parent.resolve() in (out, *out.parents):
             where = f"outdir {str(outdir)!r} is inside the images in {str(parent)!r}"
             raise ValueError(f"{where} and would become one of their classes; choose another")
 

@@ -27,7 +27,7 @@ from .settings import check_range
 from .storage import digest, replacing
 
 # %% auto #0
-__all__ = ['LEAST', 'ROWS', 'measure', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting',
+__all__ = ['LEAST', 'ROWS', 'COUNTS', 'measure', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting',
            'evaluate', 'check_evaluation', 'check_classes', 'table', 'markdown', 'summary', 'remarks_on', 'aligned',
            'figures', 'html_page', 'report_name', 'save_report', 'compare', 'two_stage_inception_score',
            'fidelity_scores']
@@ -39,7 +39,7 @@ def measure(
     """Every measure of labelled images (N, H, W, C) against real test images, as plain numbers.
 
     `judge` names classes; features and the Inception score are those of `eye`, else of the judge."""
-    eye = eye or judge
+    eye, labels = eye or judge, np.asarray(labels)
     side = images.shape[1]
     sizes = sorted({max(2, side // 2**i) for i in range(4)})
     hits = metrics.resolution_hits(images, labels, judge, sizes)
@@ -102,6 +102,7 @@ def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | N
         "gan_train_seeds": seeds,
         "gan_train_images": images,
         "gan_train_steps": recipe.steps,
+        "gan_train_pixels": recipe.size,
     })
 
 
@@ -174,7 +175,7 @@ def evaluate(
     pairs: int = 100,  # for MS-SSIM, per class
     gan_train_seeds: int = 3,  # 0 leaves GAN-train out
     gan_train_samples: int = 20_000,
-    gan_train_steps: int | None = None,  # of each classifier; default: as a judge of this data
+    gan_train_steps: int | None = None,  # of each classifier; default: as `recipe_for` this data
     fidelity: bool = False,  # also ask torch-fidelity
     seed: int = 0,
     data_dir=None,
@@ -189,6 +190,8 @@ def evaluate(
     _check_same_data(train, test, run)
     check_classes(train, test, pairs)
     judge, least = judge or judge_for(train, run.outdir), metrics.images_for(pairs)
+    if not judge.fits(train):
+        raise ValueError(f"judge {judge.name!r} was not trained on the classes of {train.name!r}")
     samples = max(min(samples, len(train)), train.num_classes * least)
     columns = {
         "generated": (sampler(run, train, samples)(seed), sampler(run, train, gan_train_samples)),
@@ -300,28 +303,34 @@ def _all_judges(train, test, samples):
     ]
 
 # %% ../nbs/api/13_evaluate.ipynb #45cdd3a6
-ROWS = (  # key, what ({}: in whose features), which way is better, format
-    ("gan_test", "GAN-test", "higher", "{:.1%}"),
-    ("gan_train", "GAN-train", "higher", "{:.1%}"),
-    ("inception_score", "Inception score by {}", "higher", "{0[0]:.2f} ± {0[1]:.2f}"),
-    ("frechet_distance", "Fréchet distance, {}", "lower", "{:.3f}"),
-    ("kernel_distance", "kernel distance, {}", "lower", "{:.5f}"),
-    ("precision", "precision, {}", "higher", "{:.3f}"),
-    ("recall", "recall, {}", "higher", "{:.3f}"),
-    ("ms_ssim", "MS-SSIM within classes", "like real", "{:.3f}"),
+ROWS = (  # key, what, by whom ("judge" of classes or "features"), which way is better, format
+    ("gan_test", "GAN-test", "judge", "higher", "{:.1%}"),
+    ("gan_train", "GAN-train", None, "higher", "{:.1%}"),
+    ("inception_score", "Inception score by {}", "features", "higher", "{0[0]:.2f} ± {0[1]:.2f}"),
+    ("frechet_distance", "Fréchet distance, {}", "features", "lower", "{:.3f}"),
+    ("kernel_distance", "kernel distance, {}", "features", "lower", "{:.5f}"),
+    ("precision", "precision, {}", "features", "higher", "{:.3f}"),
+    ("recall", "recall, {}", "features", "higher", "{:.3f}"),
+    ("ms_ssim", "MS-SSIM within classes", None, "like real", "{:.3f}"),
+)
+COUNTS = (  # on which the rows above depend
+    ("images", "images", None, "", "{:,}"),
+    ("gan_train_images", "images for GAN-train", None, "", "{:,}"),
+    ("gan_train_steps", "steps for GAN-train", None, "", "{:,}"),
 )
 
 
-def table(columns: dict) -> list[list[str]]:
+def table(columns: dict, measures=ROWS) -> list[list[str]]:
     "Rows of text, title row first, for {column title: measures}."
     rows = [["measure", "better", *columns]]
-    eyes = dict.fromkeys(c["features"] for c in columns.values())
-    for key, what, better, form in ROWS:
-        for eye in eyes if "{}" in what else [None]:  # numbers of different eyes are no comparison
-            there = [key in c and eye in (None, c["features"]) for c in columns.values()]
+    for key, what, whose, better, form in measures:
+        eyes = dict.fromkeys(c.get(whose) for c in columns.values())
+        for eye in eyes:  # numbers of different eyes are no comparison
+            there = [key in c and c.get(whose) == eye for c in columns.values()]
             cells = [form.format(c[key]) if t else "-" for c, t in zip(columns.values(), there)]
+            name = what if len(eyes) == 1 or "{}" in what else f"{what} by {eye}"
             if any(there):
-                rows.append([what.format(eye), better, *cells])
+                rows.append([name.format(eye), better, *cells])
     return rows
 
 
@@ -357,8 +366,8 @@ def remarks_on(report: dict) -> list[str]:
         f"least varied real class (MS-SSIM below {shares['ms_ssim_limit']:.2f})",
         f"MS-SSIM: mode {how['mode']}, windows {how['windows']}, weights {how['weights']}, "
         f"k1 {how['k1']}, k2 {how['k2']}, {settings['pairs']} pairs per class",
-        f"{overfit['copies']:.0%} of the samples are copies of training images; the median nearest "
-        f"one is {_ratio(overfit):.2f} times as far as for real test images",
+        f"{overfit['copies']:.1%} of {overfit['queries']} samples are copies of training images; the "
+        f"median nearest one is {_ratio(overfit):.2f} times as far as for real test images",
     ]
 
 
@@ -447,6 +456,8 @@ def report_name(run: Run, best: bool = False) -> str:
 def save_report(run: Run, report: dict, train: Dataset, best: bool = False):
     "Write the report as .json and .html into the run's directory; returns the page's path."
     name = report_name(run, best)
+    if run.outdir is None:
+        raise ValueError("this run has no directory to hold its report: train it with an outdir")
     with replacing(run.outdir / f"{name}.json") as file:
         file.write((json.dumps(report, indent=1) + "\n").encode())
     with replacing(run.outdir / f"{name}.html") as file:
@@ -456,23 +467,27 @@ def save_report(run: Run, report: dict, train: Dataset, best: bool = False):
 
 def compare(folders, by_run: bool = False) -> str:
     "A table of the reports of several run directories, a column each; `by_run`: a row each."
-    columns, seen, eyes = {}, set(), {}
+    columns, seen, hashes = {}, set(), {}
+
+    def called(judge):
+        "Its name, with its hash if that is the name of another, too."
+        name, mark = judge["name"], judge["hash"]
+        return name if hashes.setdefault(name, mark) == mark else f"{name} {mark}"
+
     for folder in map(Path, folders):
         if not (folder / "report.json").exists():
             raise FileNotFoundError(f"no report in {str(folder)!r}; run acgan evaluate {folder}")
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         if "generated" not in report:
             raise ValueError(f"{folder / 'report.json'} is not a report of this version")
-        title, eye = folder.name if folder.name not in columns else str(folder), report["features"]
-        if eyes.setdefault(eye["name"], eye["hash"]) != eye["hash"]:  # of one name, but another
-            for column in ("generated", "real"):
-                report[column]["features"] = f"{eye['name']} {eye['hash']}"
-        columns[title] = report["generated"]
-        if (data := report["settings"]["test_fingerprint"]) not in seen:
+        title = folder.name if folder.name not in columns else str(folder)
+        eyes = {who: called(report[who]) for who in ("judge", "features")}
+        columns[title] = report["generated"] | eyes
+        if (data := (report["settings"]["test_fingerprint"], *eyes.values())) not in seen:
             real = f"real {report['run']['data']}"  # splits of a data set have the same name
-            columns[real if real not in columns else f"real {title}"] = report["real"]
+            columns[real if real not in columns else f"real {title}"] = report["real"] | eyes
         seen.add(data)
-    rows = table(columns)
+    rows = table(columns, (*ROWS, *COUNTS))
     return "\n".join(aligned(list(zip(*rows)) if by_run else rows))
 
 # %% ../nbs/api/13_evaluate.ipynb #3c5df76b
@@ -498,14 +513,15 @@ def two_stage_inception_score(
     })
 
 # %% ../nbs/api/13_evaluate.ipynb #bb685ee0
-def fidelity_scores(samples, real, **options) -> dict:
+def fidelity_scores(samples, real, *, cuda: bool | None = None, **options) -> dict:
     "Inception score, FID and KID of uint8 images by torch-fidelity and the published weights."
     torch_fidelity = _torch_fidelity()
     with tempfile.TemporaryDirectory() as root:
         folders = [Path(root) / name for name in ("samples", "real")]
         for folder, images in zip(folders, (samples, real)):
             _write_pngs(folder, images)
-        options = {"kid_subset_size": min(1000, len(samples), len(real)), **options}
+        usual = dict(kid_subset_size=min(1000, len(samples), len(real)))
+        options = {**usual, "cuda": _torch_has_gpu() if cuda is None else cuda, **options}
         found = torch_fidelity.calculate_metrics(
             input1=str(folders[0]), input2=str(folders[1]), isc=True, fid=True, kid=True,
             verbose=False, **options
@@ -519,6 +535,12 @@ def _torch_fidelity():
     except ImportError:
         raise ValueError('fidelity needs `pip install "acgan_nb[fidelity]"`') from None
     return torch_fidelity
+
+
+def _torch_has_gpu():
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _write_pngs(folder, images):

@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from keras import ops
 from scipy.special import ndtr, ndtri, softmax
 
-from .data import from_pixels, to_pixels
+from .data import as_images, from_pixels, to_pixels
 from .losses import at_least_one, average, discriminator_loss, generator_loss, replica
 from .models import ActivationNoise
 from .settings import SWITCHES, check_choice, check_range
@@ -58,7 +58,10 @@ def generate(generator, z, labels, batch_size: int = 500):
 
 
 def class_probabilities(discriminator, images, batch_size: int = 500):
-    "P(C|X) as D sees uint8 images (N, H, W, C), in inference mode: (N, K), rows sum to 1."
+    """P(C|X) as D sees uint8 images (N, H, W, C), in inference mode: (N, K), rows sum to 1.
+
+    Of D's with `class_head="d2d_ce"`, whose class logits are cosines, only the order means something."""
+    images = as_images(images)
     parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
     logits = (discriminator.predict_on_batch(from_pixels(part))[1] for part in parts)
     return np.concatenate([softmax(each.astype("float64"), axis=1) for each in logits])

@@ -110,8 +110,10 @@ class Judge:
         return float(np.mean(self(images[labels >= 0]) == labels[labels >= 0]))
 
     def fits(self, data: Dataset) -> bool:
-        "Whether it was trained on just these classes."
-        return bool(self.about) and self.about["class_names"] == list(data.class_names)
+        "Whether it was trained on just these classes, and on colour if these images have any."
+        about = self.about or {"class_names": [], "channels": 0}
+        same = about["class_names"] == list(data.class_names)
+        return same and about["channels"] >= data.images.shape[-1]
 
     def _shares(self, x):
         views = [x, x[:, :, ::-1]] if self.mirror else [x]

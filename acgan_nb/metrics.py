@@ -277,6 +277,8 @@ def resolution_hits(images, labels, judge, sizes) -> np.ndarray:
     labels, side = as_labels(labels, len(images)), images.shape[1]
     if images.shape[2] != side:
         raise ValueError(f"images must be square, got {images.shape[1]}x{images.shape[2]}")
+    if labels.min() < 0:
+        raise ValueError("some labels are -1: only labelled images can be read right or wrong")
     for size in sizes:
         check_range("size", size, 1, side + 1, whole=True)
     return np.stack([judge(resize(resize(images, size), side)) == labels for size in sizes])
@@ -295,7 +297,7 @@ def subset_std(hits, subsets: int = 10, seed: int = 0) -> float:
 
 
 def class_means(values, labels) -> np.ndarray:
-    "Mean of the values (N,) within each class 0..K-1, (K,); a class without any is an error."
+    "Mean of the values (N,) within each class 0..K-1, (K,); one without any below the largest is an error."
     counts = np.bincount(labels)
     if not counts.all():
         raise ValueError(f"class {int(np.argmin(counts))} has no image")

@@ -43,7 +43,7 @@ class Reference:
     pairs: int
     seed: int
     moments: tuple  # of the real features: mean (F,), covariance (F, F)
-    floor: float  # Fréchet distance of as many other real images
+    floor: float  # Fréchet distance of as many other real images, or half of all
     limit: float  # MS-SSIM above which a class is less varied than any real one
 
     def compare(self, images):
@@ -94,8 +94,8 @@ def reference(data: Dataset, judge: Judge, samples: int = 1000, pairs: int = 100
     others = order[: min(per_class * k, len(order) // 2)]  # as if they were samples
     rest = order[len(others) :][:10_000]
     real = _similarity(data.images, data.labels, pairs, seed)
-    errors = real.std(axis=1, ddof=1) / np.sqrt(pairs) if pairs > 1 else np.zeros(k)
     least_varied = real.mean(axis=1).argmax()
+    error = _error(data.images[data.labels == least_varied], per_class, pairs, rng)
     found = Reference(
         judge=judge,
         labels=np.repeat(np.arange(k), per_class),
@@ -104,10 +104,21 @@ def reference(data: Dataset, judge: Judge, samples: int = 1000, pairs: int = 100
         seed=seed,
         moments=moments(judge.features(data.images[rest])),
         floor=0.0,
-        limit=float(real[least_varied].mean() + 3 * errors[least_varied]),
+        limit=float(real[least_varied].mean() + 3 * error),
     )
     found.floor = found.distance(data.images[others])
     return found
+
+
+def _error(images, count, pairs, rng, draws=20):
+    "Standard error of a class's MS-SSIM from `pairs` pairs of `count` images, seen on these (N,)."
+    few = max(2, min(count, len(images) // 2))
+    pairs = min(pairs, few * (few - 1) // 2)
+    parts = [images[rng.choice(len(images), few, replace=False)] for _ in range(draws)]
+    labels = np.repeat(np.arange(draws), few)
+    seen = _similarity(np.concatenate(parts), labels, pairs, int(rng.integers(2**31)))
+    left = max(1 - few / len(images), 0.5)  # draws from few images, none twice, differ less
+    return seen.mean(axis=1).std(ddof=1) * np.sqrt(few / count / left)
 
 # %% ../nbs/api/08_monitor.ipynb #457cafb1
 class CollapseWarning(UserWarning):

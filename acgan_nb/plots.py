@@ -110,7 +110,9 @@ def training_curves(history: dict):
     for ax, (title, unit, lines) in zip(axes, PANELS):
         for key, (label, color, style) in lines.items():
             ax.plot(history["step"], history[key], style, color=color, label=label, lw=1.4)
-        ax.set(title=title, xlabel="step", ylabel=unit, ylim=(0, None if unit == "nats" else 1.02))
+        ax.set(title=title, xlabel="step", ylabel=unit)
+        if unit != "nats":  # which may be negative
+            ax.set_ylim(0, 1.02)
         ax.grid(alpha=0.25)
         ax.legend(fontsize="small")
     return fig

@@ -9,6 +9,7 @@ import csv
 import json
 import shutil
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -84,9 +85,11 @@ class Run:
         for attempt in range(1, DRAWS):
             if not len(low := np.flatnonzero(sure < self.confidence)):
                 return images
-            other = generate(self.generator, self.latents(len(low), (seed, attempt)), labels[low])
-            now = self._confidence_in(other, labels[low])
-            better = now > sure[low]
+            z, count = self.latents(len(low), (seed, attempt)), len(low)
+            rows = np.resize(np.arange(count), 2 ** (count - 1).bit_length())  # JAX compiles sizes
+            other = generate(self.generator, z[rows], labels[low][rows])
+            now = self._confidence_in(other, labels[low][rows])[:count]
+            better = np.flatnonzero(now > sure[low])
             images[low[better]], sure[low[better]] = other[better], now[better]
         if few := int((sure < self.confidence).sum()):
             text = f"{few} of {len(labels)} samples have a confidence below {self.confidence:g}"
@@ -290,6 +293,8 @@ def load_run(
         check_range("confidence", confidence, 0, 1, above=True)
         if run.discriminator is None:
             raise ValueError(f"confidence is D's, and {str(outdir)!r} holds no discriminator")
+        if config["class_head"] == "d2d_ce":
+            raise ValueError("confidence needs a D that gives probabilities; d2d_ce has cosines")
     run.truncation, run.confidence = truncation, confidence
     run.latents(1)  # a truncation that cannot be is told now
     return run
@@ -323,19 +328,32 @@ def export_run(run: Run, folder, discriminator: bool = False) -> Path:
     `discriminator`: D's weights too, without which it cannot sample with a `confidence`."""
     if discriminator and run.discriminator is None:
         raise ValueError(f"the run in {str(run.outdir)!r} holds no discriminator to export")
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     (folder / "samples").mkdir(parents=True, exist_ok=True)
-    grids = sorted((run.outdir / "samples").glob("step_*.png"))
-    reports = [path.name for end in ("json", "html") for path in run.outdir.glob(f"report*.{end}")]
-    last = [f"samples/{path.name}" for path in grids[-1:]]
-    names = ["config.json", "history.csv", "samples.gif", *reports, *last]
-    for name in names:
-        if (run.outdir / name).exists():
-            shutil.copyfile(run.outdir / name, folder / name)
+    write_config(folder, run.config)
+    write_history(folder / "history.csv", run.history)
+    for path in [] if run.outdir is None else _beside(run):
+        shutil.copyfile(path, folder / path.relative_to(run.outdir))
     save_variables(folder / "generator.weights", run.generator.weights, "float16")
     if discriminator:
         save_variables(folder / "discriminator.weights", run.discriminator.weights, "float16")
     return folder
+
+
+def _beside(run):
+    "Files of a run directory that say more of this generator: reports, its last grid, the film."
+    for path in run.outdir.glob("report*.json"):
+        if _step_of(path) == run.step:
+            yield from (p for p in (path, path.with_suffix(".html")) if p.exists())
+    grids = sorted((run.outdir / "samples").glob("step_*.png"))
+    yield from [path for path in grids if path.stem <= f"step_{run.step:06d}"][-1:]
+    yield from run.outdir.glob("samples.gif")
+
+
+def _step_of(report):
+    "Of the generator that a report is about; None if it is not a report of ours."
+    with suppress(ValueError, KeyError, TypeError):
+        return json.loads(report.read_text(encoding="utf-8"))["run"]["step"]
 
 # %% ../nbs/api/09_runs.ipynb #67850fa2
 def results_folder(name: str | None = None) -> Path:

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from .data import Dataset, class_ids, load
+from .data import Dataset, check_outside, class_ids, load
 from acgan_nb.evaluate import (
     aligned,
     check_classes,
@@ -356,6 +356,7 @@ def sweep(
     if jobs is not None:
         check_range("jobs", jobs, 1, whole=True)
     trials = name_trials(trials, common)
+    check_outside(outdir, data)
     data, _ = as_dataset(data, common.get("arch"), size=size, data_dir=data_dir)
     steps = check_trials(data, trials)
     options = _evaluation(evaluate)
@@ -466,7 +467,7 @@ def measured(
     judge, rows = judge_for(data), []
     each = list(itertools.product(trials.items(), seeds))
     for (name, settings), seed in tqdm(each, "trials", disable=not verbose):
-        folder = Path(outdir) / re.sub(r"[^\w.,=+-]", "_", f"{name},seed={seed}")
+        folder = Path(outdir).expanduser() / re.sub(r"[^\w.,=+-]", "_", f"{name},seed={seed}")
         row = _measured(data, test, judge, folder, {**settings, "seed": seed}, samples)
         rows.append({"trial": name, "seed": seed, **row})
     return rows
@@ -562,6 +563,7 @@ def splits(
     **options,  # of `sweep` and of `fit`
 ) -> list[dict]:
     "One model per group of classes (the paper: 100 models of 10), as `sweep`. Each class once."
+    check_outside(outdir, data)
     data, arch = as_dataset(data, arch, size=size, data_dir=data_dir)
     if not isinstance(groups, (list, tuple)):
         groups = split_classes(data.class_names, groups)

@@ -28,8 +28,6 @@ from acgan_nb.data import (
     Dataset,
     check_batch_size,
     check_outside,
-    find_folder,
-    folder_size,
     image_grid,
     load,
 )
@@ -63,9 +61,9 @@ from .settings import COUNTS, SETTINGS, SWITCHES, check_settings, complete_switc
 from .storage import locked, replacing, save_variables
 
 # %% auto #0
-__all__ = ['ROLLBACKS', 'OUTPUTS', 'FLAGS', 'as_dataset', 'check_fits', 'HistoryCSV', 'TensorBoard', 'SaveRun', 'save_gif',
-           'Progress', 'Diverged', 'CheckFinite', 'Stopped', 'noting_signals', 'run_steps', 'fit', 'check_fit',
-           'check_tensorboard', 'train_command']
+__all__ = ['ROLLBACKS', 'OUTPUTS', 'FLAGS', 'as_dataset', 'network_size', 'check_fits', 'HistoryCSV', 'TensorBoard', 'SaveRun',
+           'save_gif', 'Progress', 'Diverged', 'CheckFinite', 'Stopped', 'noting_signals', 'run_steps', 'fit',
+           'check_fit', 'check_tensorboard', 'train_command']
 
 # %% ../nbs/api/11_train.ipynb #552d0d85
 with warnings.catch_warnings():
@@ -76,15 +74,9 @@ with warnings.catch_warnings():
 def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None):
     "(Dataset, architecture name) for `fit`; resizes what it loads, checks what it is given."
     if isinstance(data, (str, os.PathLike)):
-        if size is None and arch is not None:
-            size = architecture(arch).image_shape[0]
-        elif size is None and (folder := find_folder(data)):
-            h, w = folder_size(folder)  # before photographs fill the memory
-            size = _other_size(h, w) or h
-        found = load(data, classes=classes, size=size, data_dir=data_dir)
-        if size is None and (other := _other_size(*found.images.shape[1:3])):
-            found = load(data, classes=classes, size=other, data_dir=data_dir)
-        data = found
+        if size is None:
+            size = architecture(arch).image_shape[0] if arch is not None else network_size
+        data = load(data, classes=classes, size=size, data_dir=data_dir)
     elif classes is not None or size is not None:
         raise ValueError("classes and size are for names and folders; arrays are taken as they are")
     elif not isinstance(data, Dataset):
@@ -106,10 +98,8 @@ def _arch_for(h, w):
     return next((name for name, a in ARCHITECTURES.items() if a.image_shape[:2] == (h, w)), None)
 
 
-def _other_size(h, w):
-    "The largest architecture that the images fill, or the smallest; None if they fit one already."
-    if _arch_for(h, w):
-        return None
+def network_size(h: int, w: int) -> int:
+    "The side of the largest networks that images of this size fill, or else of the smallest."
     return max((s for s in _sizes() if s <= min(h, w)), default=_sizes()[0])
 
 
@@ -377,7 +367,7 @@ def _find_run(outdir, config):
         elif (outdir / "config.json").exists():
             check_same(outdir, read_config(outdir), config)
     except ValueError as error:
-        hint = "choose another outdir" + ", or resume=False to replace it" * _holds_run(outdir)
+        hint = "choose another outdir" + ", or replace it: resume=False, --no-resume" * _holds_run(outdir)
         raise ValueError(f"{error}: {hint}") from error
     return checkpoint
 
@@ -478,7 +468,7 @@ def check_fit(data, switches, **options):
     _check_combinations(switches, o)
     if o.tensorboard:
         check_tensorboard(o.outdir)
-    if o.outdir is not None and isinstance(data, (str, os.PathLike)):
+    if o.outdir is not None:
         check_outside(o.outdir, data)
     data, arch = as_dataset(data, o.arch, classes=o.classes, size=o.size, data_dir=o.data_dir)
     if o.evaluate_every:
@@ -648,6 +638,7 @@ def train_command(config: dict) -> str:
     "The `acgan train` line of a run on a named data set: the settings that are not the defaults."
     usual = {name: p.default for name, p in inspect.signature(fit).parameters.items()}
     usual |= complete_switches({}) | {"d_learning_rate": config["learning_rate"]}
+    usual["g_class_weight"] = config["class_weight"]
     every = (config.get("evaluation") or {}).get("every")
     chosen = {name: config[name] for name in (*SETTINGS, *SWITCHES)} | {"evaluate_every": every}
     words = [f"acgan train {config['data']}"]

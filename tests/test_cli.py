@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -19,14 +20,14 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import acgan_nb.train
-from acgan_nb import judges
+from acgan_nb import cli, judges
 from acgan_nb.cli import main
 from acgan_nb.data import load
 from acgan_nb.gan import LOGS
 from acgan_nb.runs import export_run, run_data
 from acgan_nb.settings import SWITCHES
 from acgan_nb.storage import digest
-from acgan_nb.train import fit, load_pretrained, load_run
+from acgan_nb.train import fit, load_pretrained, load_run, train_command
 
 COMMANDS = sorted(main.commands)
 OPTIONS = {option.name: option for option in main.commands["train"].params}
@@ -310,6 +311,64 @@ def test_a_run_among_the_classes(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert acgan("train", "../pets/.", *train[2:]).startswith("runs/pets: 2 steps")
+
+
+def test_the_folder_of_images_is_no_run_directory(tmp_path):
+    write_classes(tmp_path / "pets", 9)
+    for command in (
+        ["train", "--steps", "2", "--outdir", str(tmp_path / "pets")],
+        ["sweep", "-g", "seed=0,1", "--outdir", str(tmp_path / "pets" / "sweep")],
+        ["splits", "--group-size", "1", "--outdir", str(tmp_path / "pets" / "splits")],
+    ):
+        failed = CliRunner().invoke(main, [command[0], str(tmp_path / "pets"), *command[1:]])
+        assert failed.exit_code == 2 and "would become one of their classes" in failed.stderr
+    assert sorted(p.name for p in (tmp_path / "pets").iterdir()) == ["0", "1"]
+
+
+def test_a_run_that_was_stopped_before_its_first_row(tmp_path):
+    def stop(batch, logs):
+        if batch == 1:
+            raise KeyboardInterrupt
+
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit("digits", steps=9, callbacks=callback, outdir=tmp_path, verbose=False)
+    assert load_run(tmp_path).history["step"] == []
+    again = acgan("train", "digits", "--steps", 1, "--outdir", tmp_path, "--quiet")
+    assert "1 steps of digits in 0 s" in again
+
+
+def test_a_report_that_cannot_be_written_was_printed(digits, tmp_path):
+    shutil.copytree(digits, tmp_path / "run", ignore=shutil.ignore_patterns("report*"))
+    (tmp_path / "run" / "report.json").mkdir()
+    options = "--gan-train-seeds", "0", "--samples", "200", "--pairs", "5"
+    failed = CliRunner().invoke(main, ["evaluate", str(tmp_path / "run"), *options])
+    assert failed.exit_code == 2 and "report.json" in failed.stderr
+    assert "GAN-test" in failed.stdout
+
+
+def test_data_is_described_as_training_sees_it(tmp_path):
+    write_classes(tmp_path, 2)
+    Image.new("L", (40, 30)).save(tmp_path / "0" / "0.png")
+    assert "images (4, 8, 8, 1)" in acgan("data", tmp_path)
+
+
+def test_a_grid_of_samples_is_a_png(digits, tmp_path):
+    wrong = tmp_path / "grid.jpg"
+    failed = CliRunner().invoke(main, ["sample", str(digits), "--out", str(wrong)])
+    assert failed.exit_code == 2 and "a grid is a PNG file" in failed.stderr and not wrong.exists()
+
+
+def test_values_of_a_grid():
+    words = {"true": True, "True": True, ".9": 0.9, "1e-4": 1e-4, "joint": "joint", "None": None}
+    assert {word: cli._value(word) for word in words} == words
+
+
+def test_command_of_a_weight_that_is_the_default_only_alone(tmp_path):
+    run = fit("digits", steps=1, class_weight=0.5, g_class_weight=1.0, verbose=False)
+    assert "--class-weight 0.5 --g-class-weight 1.0" in train_command(run.config)
+    run = fit("digits", steps=1, class_weight=0.5, verbose=False)
+    assert "g-class-weight" not in train_command(run.config)
 
 
 def test_data_that_moved(tmp_path):

@@ -20,7 +20,6 @@ from acgan_nb.data import (
     Dataset,
     batches,
     class_ids,
-    folder_size,
     from_pixels,
     load,
     to_pixels,
@@ -261,18 +260,87 @@ def test_fingerprint_is_of_shape_pixels_and_labels_alone():
         assert data.fingerprint == hashlib.sha256(written).hexdigest()
 
 
-def test_folder_sizes_come_from_the_headers(tmp_path):
-    "As they will be seen: a photograph that lies on its side is turned first."
-    write_images(tmp_path / "a", "xy", size=8)
-    assert folder_size(tmp_path / "a") == (8, 8)
+def test_size_may_be_chosen_by_what_the_images_are(tmp_path):
+    "By their headers, as they will be seen: a photograph that lies on its side is turned first."
+    asked = []
+
+    def quarter(h, w):
+        asked.append((h, w))
+        return 5
+
     turned = Image.Exif()
     turned[0x0112] = 6
     for k in "xy":
-        (tmp_path / "b" / k).mkdir(parents=True)
-        Image.new("RGB", (30, 20)).save(tmp_path / "b" / k / "0.jpg", exif=turned)
-    assert folder_size(tmp_path / "b") == load(tmp_path / "b").images.shape[1:3] == (30, 20)
-    Image.new("RGB", (50, 70)).save(tmp_path / "b" / "x" / "1.jpg")
-    assert folder_size(tmp_path / "b") == load(tmp_path / "b").images.shape[1:3] == (20, 20)
+        (tmp_path / k).mkdir()
+        Image.new("RGB", (30, 20)).save(tmp_path / k / "0.jpg", exif=turned)
+    assert load(tmp_path).images.shape == (2, 30, 20, 3)
+    assert load(tmp_path, size=quarter).images.shape == (2, 5, 5, 3)
+    Image.new("RGB", (50, 70)).save(tmp_path / "x" / "1.jpg")
+    assert load(tmp_path).images.shape == (3, 20, 20, 3)
+    assert load(tmp_path, size=quarter).images.shape == (3, 5, 5, 3)
+    assert load("digits", size=quarter).images.shape[1:3] == (5, 5)
+    assert asked == [(30, 20), (20, 20), (8, 8)]
+
+
+def test_a_folder_around_all_classes(tmp_path):
+    write_images(tmp_path / "pets" / "all", ["cat", "dog"])
+    with pytest.raises(ValueError, match="pets holds one folder of folders: pass .*all"):
+        load(tmp_path / "pets")
+    assert load(tmp_path / "pets" / "all").class_names == ("cat", "dog")
+    write_images(tmp_path / "split" / "train" / "all", ["cat", "dog"])
+    with pytest.raises(ValueError, match="train holds one folder of folders"):
+        load(tmp_path / "split")
+    write_images(tmp_path / "one", ["cat"])
+    assert load(tmp_path / "one").class_names == ("cat",)
+    write_images(tmp_path / "upper", ["Train", "Test"])
+    with pytest.raises(ValueError, match="needs one sub-folder of images per class"):
+        load(tmp_path / "upper")
+
+
+def test_images_of_every_common_format_and_no_hidden_ones(tmp_path):
+    write_images(tmp_path, ["a", "b"], count=1)
+    for k, suffix in enumerate(("webp", "bmp", "gif", "tif", "jpeg")):
+        Image.new("L", (8, 8), 9 * k).save(tmp_path / "a" / f"1.{suffix}")
+    for hidden in (tmp_path / "a" / ".ipynb_checkpoints", tmp_path / "b" / "deeper" / ".cache"):
+        hidden.mkdir(parents=True)
+        Image.new("L", (8, 8)).save(hidden / "0.png")
+    (tmp_path / "a" / "._0.png").write_bytes(b"left behind by another system")
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    Image.new("L", (8, 8)).save(tmp_path / "b" / "deeper" / "0.png")
+    assert load(tmp_path).class_counts.tolist() == [6, 2]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_becomes_white(tmp_path, mode):
+    image = Image.new("RGBA", (8, 8), (80, 80, 80, 255))
+    image.paste((255, 0, 255, 0) if mode != "LA" else (7, 7, 7, 0), (0, 0, 4, 8))  # hidden colours
+    if mode == "P":
+        image = image.quantize(8)
+    else:
+        image = image.convert(mode)
+    (tmp_path / "a").mkdir()
+    image.save(tmp_path / "a" / "0.png")
+    [found] = load(tmp_path).images
+    assert found.shape == (8, 8, 1 if mode == "LA" else 3)
+    assert (found[:, :4] == 255).all() and (np.abs(found[:, 4:].astype(int) - 80) < 3).all()
+
+
+def test_only_folders_of_the_classes_asked_for_are_read(tmp_path):
+    write_images(tmp_path, ["a", "b", "c"])
+    (tmp_path / "b" / "0.png").write_bytes(b"damaged")
+    for path in (tmp_path / "c").iterdir():
+        path.unlink()
+    found = load(tmp_path, classes=["a"])
+    assert (found.class_names, found.class_counts.tolist()) == (("a",), [3])
+    assert as_dataset(tmp_path, classes=[0])[0].class_names == ("a",)
+    write_images(tmp_path / "more", ["x", "y", "z"])
+    found = load(tmp_path / "more", classes=["z", "x"])
+    assert found.class_names == ("z", "x")
+    assert found.images[found.labels == 0].max() > found.images[found.labels == 1].max()
+
+
+def test_class_names_may_be_an_array():
+    assert Dataset(IMAGES, LABELS, np.array(["no", "yes"])).class_names == ("no", "yes")
 
 
 def test_large_images_are_shrunk_as_they_are_read(tmp_path, monkeypatch):
@@ -340,5 +408,5 @@ def test_classes_may_be_called_train_and_test(tmp_path):
         load(tmp_path, "test")
     shutil.rmtree(tmp_path / "bus")
     shutil.rmtree(tmp_path / "car")
-    with pytest.raises(ValueError, match="needs one sub-folder of PNG or JPEG images per class"):
+    with pytest.raises(ValueError, match="needs one sub-folder of images per class"):
         load(tmp_path)

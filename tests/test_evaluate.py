@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acgan_nb import evaluate, judges, metrics, runs
+from acgan_nb import evaluate, judges, metrics, plots, runs
 from acgan_nb.data import Dataset, load
 from acgan_nb.gan import class_probabilities
 from acgan_nb.metrics import control
@@ -260,7 +260,9 @@ def test_fidelity_gets_png_folders(monkeypatch):
     stub = SimpleNamespace(calculate_metrics=calculate_metrics)
     monkeypatch.setitem(sys.modules, "torch_fidelity", stub)
     monkeypatch.setattr(evaluate.metadata, "version", lambda name: "0.4")
-    found = evaluate.fidelity_scores(DIGITS.images[:12], TEST.images[:9], cuda=False)
+    gpu = SimpleNamespace(is_available=lambda: False)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=gpu))
+    found = evaluate.fidelity_scores(DIGITS.images[:12], TEST.images[:9])
     assert found == {"torch_fidelity": "0.4", "frechet_inception_distance": 12.5}
     assert (seen["samples"] == DIGITS.images[:12].repeat(3, -1)).all()
     assert (seen["real"] == TEST.images[:9].repeat(3, -1)).all()
@@ -332,6 +334,100 @@ def test_the_step_of_a_run_is_that_of_its_weights(tmp_path):
         run = load_run(outdir)
         assert run.step == evaluate._describe_run(run)["step"] == 5
         assert run.history["step"] == rows
+
+
+def test_numbers_of_other_judges_have_their_own_row(reports, tmp_path):
+    report = json.loads(json.dumps(reports["real"]))
+    for name, mark in (("one", "aaaa"), ("two", "bbbb")):
+        report["judge"]["hash"] = mark
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(json.dumps(report))
+    told = evaluate.compare([tmp_path / "one", tmp_path / "two"]).splitlines()
+    assert [line.split("  ")[0] for line in told if line.startswith("GAN-test")] == [
+        "GAN-test by digits",
+        "GAN-test by digits bbbb",
+    ]
+    assert told[0].count("real") == 2  # each judge saw the real images
+    counts = [line for line in told if line.startswith("images ")]
+    assert len(counts) == 1 and counts[0].count("1,000") == 4
+    assert "GAN-test " in evaluate.compare([tmp_path / "one"])
+
+
+def test_a_judge_of_other_classes_is_refused(run):
+    with pytest.raises(ValueError, match="'cifar10_16' was not trained on the classes of 'digits'"):
+        evaluate.evaluate(run, train=DIGITS, test=TEST, judge=judges.load_judge("cifar10_16"))
+
+
+def test_a_grey_judge_does_not_fit_colours(tmp_path, monkeypatch):
+    assert judges.load_judge("digits").fits(DIGITS)
+    colours = load("digits", channels=3)
+    assert not judges.load_judge("digits").fits(colours)
+    monkeypatch.setattr(judges, "train_judge", lambda *_, **__: judges.load_judge("cifar10_16"))
+    assert judges.judge_for(colours).name == "cifar10_16"  # that is, one is trained
+
+
+def test_images_without_a_label_are_not_read_wrong():
+    labels = np.where(np.arange(len(TEST)) % 2, TEST.labels, -1)
+    with pytest.raises(ValueError, match="some labels are -1"):
+        metrics.resolution_accuracy(TEST.images, labels, judges.load_judge("digits"), [8])
+
+
+def test_error_of_a_class_similarity_is_what_it_is():
+    "Of few images that share pairs: compared with the spread of as many fresh ones."
+    from acgan_nb.monitor import _error, _similarity
+
+    images, rng = DIGITS.images[DIGITS.labels == 3], np.random.default_rng(0)
+    fresh = []
+    for seed in range(200):
+        part = images[rng.choice(len(images), 15, replace=False)]
+        fresh.append(_similarity(part, np.zeros(15, int), 100, seed).mean())
+    guesses = [_error(images, 15, 100, np.random.default_rng(s)) for s in range(12)]
+    truth = np.std(fresh, ddof=1) / np.sqrt(1 - 15 / len(images))  # of a class without end
+    assert np.mean(guesses) == pytest.approx(truth, rel=0.2)
+    naive = _similarity(images, np.zeros(len(images), int), 100, 0).std() / 10
+    assert np.mean(guesses) > 1.5 * naive
+    assert np.isfinite(_error(images[:2], 15, 100, rng))
+
+
+def test_export_of_the_best_generator_is_of_its_step(tmp_path):
+    run = fit("digits", steps=9, evaluate_every=3, outdir=tmp_path / "run", verbose=False)
+    best = load_run(run.outdir, best=True)
+    best.history = {key: values[:2] for key, values in best.history.items()}  # as if of step 6
+    for step, name in ((9, "report"), (6, "report_best")):
+        (run.outdir / f"{name}.json").write_text(json.dumps({"run": {"step": step}}))
+        (run.outdir / f"{name}.html").write_text("page")
+    (run.outdir / "report_of_mine.json").write_text("no JSON")
+    small = load_run(export_run(best, tmp_path / "small"))
+    assert small.step == best.step == 6 and small.history["step"] == [3, 6]
+    assert sorted(p.name for p in (tmp_path / "small").glob("report*")) == [
+        "report_best.html",
+        "report_best.json",
+    ]
+    whole = load_run(export_run(run, tmp_path / "whole"))
+    assert whole.step == 9 and (tmp_path / "whole" / "report.json").exists()
+
+
+def test_a_run_in_memory_can_be_kept(tmp_path, monkeypatch):
+    run = fit("digits", steps=2, verbose=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    kept = load_run(export_run(run, "~/kept", discriminator=True))
+    assert kept.outdir == tmp_path / "kept" and kept.step == 2
+    far = kept.sample(range(10)).astype(int) - run.sample(range(10))
+    assert np.abs(far).max() <= 1
+    with pytest.raises(ValueError, match="no directory to hold its report"):
+        evaluate.save_report(run, {}, DIGITS)
+
+
+def test_cosines_are_no_confidence(tmp_path):
+    fit("digits", steps=1, class_head="d2d_ce", outdir=tmp_path, verbose=False)
+    with pytest.raises(ValueError, match="confidence needs a D that gives probabilities"):
+        load_run(tmp_path, confidence=0.5)
+
+
+def test_losses_below_zero_are_drawn():
+    history = {k: [1.0, -2.0] for *_, lines in plots.PANELS for k in lines} | {"step": [1, 2]}
+    axes = plots.training_curves(history).axes
+    assert axes[0].get_ylim()[0] < -2 and axes[1].get_ylim() == (0, 1.02)
 
 
 def test_distances_of_other_eyes_have_their_own_row(reports, tmp_path):
