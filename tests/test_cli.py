@@ -349,9 +349,11 @@ def test_a_report_that_cannot_be_written_was_printed(digits, tmp_path):
 
 
 def test_data_is_described_as_training_sees_it(tmp_path):
-    write_classes(tmp_path, 2)
-    Image.new("L", (40, 30)).save(tmp_path / "0" / "0.png")
-    assert "images (4, 8, 8, 1)" in acgan("data", tmp_path)
+    for k in "ab":
+        (tmp_path / k).mkdir()
+        Image.new("L", (200, 150)).save(tmp_path / k / "0.png")
+    assert "images (2, 128, 128, 1)" in acgan("data", tmp_path)
+    assert "images (2, 20, 20, 1)" in acgan("data", tmp_path, "--size", 20)
 
 
 def test_a_grid_of_samples_is_a_png(digits, tmp_path):
