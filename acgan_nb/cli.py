@@ -16,9 +16,9 @@ import click
 from .settings import SWITCHES
 
 # %% auto #0
-__all__ = ['FOLDER', 'data_options', 'drawing_options', 'real_options', 'trial_params', 'sweep_options', 'OneLineErrors', 'main',
-           'switch_options', 'with_options', 'train', 'sample', 'save_images', 'plot', 'evaluate', 'compare', 'judge',
-           'data', 'sweep', 'splits']
+__all__ = ['switch_options', 'FOLDER', 'data_options', 'drawing_options', 'real_options', 'trial_params', 'sweep_options',
+           'OneLineErrors', 'main', 'with_options', 'train', 'sample', 'save_images', 'plot', 'evaluate', 'compare',
+           'judge', 'data', 'sweep', 'splits']
 
 # %% ../nbs/api/15_cli.ipynb #9cc90b8a
 class OneLineErrors(click.Group):
@@ -45,17 +45,16 @@ def main(debug):
     warnings.formatwarning = lambda message, *_, **__: f"acgan: {message}\n"  # one line
 
 # %% ../nbs/api/15_cli.ipynb #5508ba66
-def switch_options(command):
-    "One option per row of SWITCHES."
-    for name, (default, choices, help) in reversed(SWITCHES.items()):
-        flag = "--" + name.replace("_", "-")
-        if isinstance(default, bool):
-            flag += "/--no-" + flag[2:]
-        plain = float if default is None else type(default)
-        kind = click.Choice(choices) if choices else plain
-        option = click.option(flag, default=default, type=kind, help=help, show_default=True)
-        command = option(command)
-    return command
+def _switch_option(name, default, choices, help):
+    flag = "--" + name.replace("_", "-")
+    if isinstance(default, bool):
+        flag += "/--no-" + flag[2:]
+    plain = float if default is None else type(default)
+    kind = click.Choice(choices) if choices else plain
+    return click.option(flag, default=default, type=kind, help=help, show_default=True)
+
+
+switch_options = [_switch_option(name, *row) for name, row in SWITCHES.items()]
 
 
 def with_options(options):
@@ -105,7 +104,7 @@ data_options = [
 @click.option("--log-every", default=50, show_default=True, help="Steps per row of the history.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard logs to OUTDIR/tensorboard.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-@switch_options
+@with_options(switch_options)
 def train(data, outdir, quiet, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
     sub-folder of images per class."""
@@ -281,7 +280,8 @@ def data(name, split, **options):
     from acgan_nb.data import load
     from acgan_nb.train import network_size
 
-    options["size"] = options["size"] or network_size  # as it is in training
+    if options["size"] is None:
+        options["size"] = network_size  # as it is in training
     found = load(name, split, **options)
     click.echo(f"{found!r}\nfingerprint {found.fingerprint}")
     for class_name, count in zip(found.class_names, found.class_counts):

@@ -198,9 +198,10 @@ def _class_folders(root, split):
 
 def _not_one_too_high(found):
     "The class folders, unless there is one, which has folders and no images: they are the classes."
-    [*first] = found[:1]
-    if len(found) == 1 and _folders(first[0]) and not any(map(_is_image, first[0].iterdir())):
-        raise ValueError(f"{first[0].parent} holds one folder of folders: pass {first[0]}")
+    if len(found) == 1:
+        [only] = found
+        if _folders(only) and not any(map(_is_image, only.iterdir())):
+            raise ValueError(f"{only.parent} holds one folder of folders: pass {only}")
     return found
 
 # %% ../nbs/api/02_data.ipynb #88b97802
@@ -212,9 +213,9 @@ def _is_image(path):
 
 
 def _images_in(folder):
-    "Those at any depth, but for hidden files and folders."
-    inside = sorted(p for p in folder.rglob("*") if _is_image(p))
-    return [p for p in inside if not any(part[0] == "." for part in p.relative_to(folder).parts)]
+    "Those at any depth, but for hidden ones."
+    files = sorted(p for p in folder.rglob("*") if _is_image(p))
+    return [p for p in files if not any(d[0] == "." for d in p.relative_to(folder).parts[:-1])]
 
 
 def _load_folder(root, split, classes=None, size=None):
@@ -226,8 +227,7 @@ def _load_folder(root, split, classes=None, size=None):
         where = f"{empty[0].name!r} in {empty[0].parent}"
         raise ValueError(f"class folder {where} holds no image ({' '.join(IMAGE_SUFFIXES)})")
     files = [path for part in paths for path in part]
-    if not isinstance(size, int):
-        size = _side(map(_size_in_header, files), size)
+    size = _side(map(_size_in_header, files), size)
     images = [_open_image(path, size) for path in files]
     labels = np.repeat(np.arange(len(folders)), [len(part) for part in paths])
     return Dataset(_stack(images), labels, [f.name for f in folders], str(Path(root).resolve()))
@@ -263,10 +263,13 @@ def _open_image(path, size=None):
         return _square(image.convert(mode), size)
 
 # %% ../nbs/api/02_data.ipynb #c976781a
-def _side(sizes, chosen=None):
+def _side(sizes, chosen):
     """To what square images of these sizes (width, height) are brought; None: not at all.
 
-    Where they differ, the median of their shorter sides; or what `chosen` makes of this (H, W)."""
+    `chosen`, if it is a number. If not, where sizes differ, the median of their shorter sides;
+    or, of a function, what it makes of this (H, W)."""
+    if chosen is not None and not callable(chosen):
+        return chosen  # without a look at any image
     sizes = list(sizes)
     side = int(np.median([min(size) for size in sizes])) if len(set(sizes)) > 1 else None
     shape = (side, side) if side or not sizes else sizes[0][::-1]
@@ -362,8 +365,7 @@ def _collect(stream, size, static):
             raise ValueError("there is no image of these classes in this split")
         images, labels = (np.concatenate(p) for p in zip(*parts))
         return resize(images, size), labels
-    if not isinstance(size, int):
-        size = _side(_sizes_in(stream), size)
+    size = _side(_sizes_in(stream), size)
     rows = [(_square(_picture(i), size), label) for i, label in stream.as_numpy_iterator()]
     if not rows:
         raise ValueError("there is no image of these classes in this split")

@@ -520,8 +520,8 @@ def fidelity_scores(samples, real, *, cuda: bool | None = None, **options) -> di
         folders = [Path(root) / name for name in ("samples", "real")]
         for folder, images in zip(folders, (samples, real)):
             _write_pngs(folder, images)
-        usual = dict(kid_subset_size=min(1000, len(samples), len(real)))
-        options = {**usual, "cuda": _torch_has_gpu() if cuda is None else cuda, **options}
+        options = {"kid_subset_size": min(1000, len(samples), len(real)), **options}
+        options["cuda"] = _torch_has_gpu() if cuda is None else cuda
         found = torch_fidelity.calculate_metrics(
             input1=str(folders[0]), input2=str(folders[1]), isc=True, fid=True, kid=True,
             verbose=False, **options

@@ -60,7 +60,7 @@ def generate(generator, z, labels, batch_size: int = 500):
 def class_probabilities(discriminator, images, batch_size: int = 500):
     """P(C|X) as D sees uint8 images (N, H, W, C), in inference mode: (N, K), rows sum to 1.
 
-    Of D's with `class_head="d2d_ce"`, whose class logits are cosines, only the order means something."""
+    Where `class_head="d2d_ce"` the class logits are cosines: only the order means something."""
     images = as_images(images)
     parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
     logits = (discriminator.predict_on_batch(from_pixels(part))[1] for part in parts)

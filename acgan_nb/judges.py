@@ -111,9 +111,9 @@ class Judge:
 
     def fits(self, data: Dataset) -> bool:
         "Whether it was trained on just these classes, and on colour if these images have any."
-        about = self.about or {"class_names": [], "channels": 0}
-        same = about["class_names"] == list(data.class_names)
-        return same and about["channels"] >= data.images.shape[-1]
+        if not self.about or self.about["class_names"] != list(data.class_names):
+            return False
+        return self.about["channels"] >= data.images.shape[-1]
 
     def _shares(self, x):
         views = [x, x[:, :, ::-1]] if self.mirror else [x]

@@ -297,7 +297,7 @@ def subset_std(hits, subsets: int = 10, seed: int = 0) -> float:
 
 
 def class_means(values, labels) -> np.ndarray:
-    "Mean of the values (N,) within each class 0..K-1, (K,); one without any below the largest is an error."
+    "Mean of the values (N,) within each class 0..max(labels); a class without any is an error."
     counts = np.bincount(labels)
     if not counts.all():
         raise ValueError(f"class {int(np.argmin(counts))} has no image")

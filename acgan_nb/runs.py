@@ -86,7 +86,8 @@ class Run:
             if not len(low := np.flatnonzero(sure < self.confidence)):
                 return images
             z, count = self.latents(len(low), (seed, attempt)), len(low)
-            rows = np.resize(np.arange(count), 2 ** (count - 1).bit_length())  # JAX compiles sizes
+            size = 2 ** (count - 1).bit_length()  # few different ones: JAX compiles each anew
+            rows = np.resize(np.arange(count), size)
             other = generate(self.generator, z[rows], labels[low][rows])
             now = self._confidence_in(other, labels[low][rows])[:count]
             better = np.flatnonzero(now > sure[low])

@@ -367,8 +367,8 @@ def _find_run(outdir, config):
         elif (outdir / "config.json").exists():
             check_same(outdir, read_config(outdir), config)
     except ValueError as error:
-        hint = "choose another outdir" + ", or replace it: resume=False, --no-resume" * _holds_run(outdir)
-        raise ValueError(f"{error}: {hint}") from error
+        hint = ", or replace it: resume=False, --no-resume" * _holds_run(outdir)
+        raise ValueError(f"{error}: choose another outdir{hint}") from error
     return checkpoint
 
 # %% ../nbs/api/11_train.ipynb #a4dbc92d

@@ -355,6 +355,7 @@ LINES = {  # command line, fragment of the one line
     "compare, no report": ("compare run", "run acgan evaluate run"),
     "judge unknown": ("judge nobody", "judge must be one of"),
     "data, name": ("data nosuch", "no dataset 'nosuch'"),
+    "data, size": ("data digits --size 0", "size must be a whole number at least 4, got 0"),
     "data, split": ("data ./good --split test", "good has no sub-folder 'test'"),
 }
 

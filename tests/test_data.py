@@ -279,6 +279,7 @@ def test_size_may_be_chosen_by_what_the_images_are(tmp_path):
     assert load(tmp_path).images.shape == (3, 20, 20, 3)
     assert load(tmp_path, size=quarter).images.shape == (3, 5, 5, 3)
     assert load("digits", size=quarter).images.shape[1:3] == (5, 5)
+    assert load(tmp_path, size=np.int64(6)).images.shape == (3, 6, 6, 3)
     assert asked == [(30, 20), (20, 20), (8, 8)]
 
 

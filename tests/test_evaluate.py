@@ -336,13 +336,18 @@ def test_the_step_of_a_run_is_that_of_its_weights(tmp_path):
         assert run.history["step"] == rows
 
 
+def with_hashes(report, who, hashes, place):
+    "A directory for each hash that a report's judge, of classes or features, may have."
+    for i, mark in enumerate(hashes):
+        (place / str(i)).mkdir()
+        marked = report | {who: report[who] | {"hash": mark}}
+        (place / str(i) / "report.json").write_text(json.dumps(marked))
+    return [place / str(i) for i in range(len(hashes))]
+
+
 def test_numbers_of_other_judges_have_their_own_row(reports, tmp_path):
-    report = json.loads(json.dumps(reports["real"]))
-    for name, mark in (("one", "aaaa"), ("two", "bbbb")):
-        report["judge"]["hash"] = mark
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "report.json").write_text(json.dumps(report))
-    told = evaluate.compare([tmp_path / "one", tmp_path / "two"]).splitlines()
+    one, two = with_hashes(reports["real"], "judge", ("aaaa", "bbbb"), tmp_path)
+    told = evaluate.compare([one, two]).splitlines()
     assert [line.split("  ")[0] for line in told if line.startswith("GAN-test")] == [
         "GAN-test by digits",
         "GAN-test by digits bbbb",
@@ -350,7 +355,7 @@ def test_numbers_of_other_judges_have_their_own_row(reports, tmp_path):
     assert told[0].count("real") == 2  # each judge saw the real images
     counts = [line for line in told if line.startswith("images ")]
     assert len(counts) == 1 and counts[0].count("1,000") == 4
-    assert "GAN-test " in evaluate.compare([tmp_path / "one"])
+    assert "GAN-test " in evaluate.compare([one])
 
 
 def test_a_judge_of_other_classes_is_refused(run):
@@ -358,7 +363,7 @@ def test_a_judge_of_other_classes_is_refused(run):
         evaluate.evaluate(run, train=DIGITS, test=TEST, judge=judges.load_judge("cifar10_16"))
 
 
-def test_a_grey_judge_does_not_fit_colours(tmp_path, monkeypatch):
+def test_a_grey_judge_does_not_fit_colours(monkeypatch):
     assert judges.load_judge("digits").fits(DIGITS)
     colours = load("digits", channels=3)
     assert not judges.load_judge("digits").fits(colours)
@@ -431,15 +436,11 @@ def test_losses_below_zero_are_drawn():
 
 
 def test_distances_of_other_eyes_have_their_own_row(reports, tmp_path):
-    report = json.loads(json.dumps(reports["real"]))
-    for name, eye in (("one", "aaaa"), ("two", "bbbb"), ("three", "aaaa")):
-        report["features"]["hash"] = eye
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "report.json").write_text(json.dumps(report))
-    told = evaluate.compare([tmp_path / name for name in ("one", "two", "three")]).splitlines()
+    one, two, three = with_hashes(reports["real"], "features", ("aaaa", "bbbb", "aaaa"), tmp_path)
+    told = evaluate.compare([one, two, three]).splitlines()
     assert len([line for line in told if "Fréchet" in line]) == 2
     assert len([line for line in told if "Fréchet" in line and "bbbb" in line]) == 1
-    same = evaluate.compare([tmp_path / "one", tmp_path / "three"]).splitlines()
+    same = evaluate.compare([one, three]).splitlines()
     assert len([line for line in same if "Fréchet" in line]) == 1
 
 
