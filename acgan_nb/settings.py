@@ -106,10 +106,16 @@ class Settings:
     data_dir: str | None = option(
         None, "Where TFDS keeps its data [default: $TFDS_DATA_DIR]", part="load", recorded=False
     )
-    # networks and optimisers
     arch: str | None = option(
         None, "Architecture [default: by image size]", part="networks", recorded=False
     )
+    # how long
+    epochs: int | None = option(None, "Passes over the data", low=1, recorded=False)
+    steps: int | None = option(
+        None, "Updates of D and G [default: the architecture's]", low=1, identity=False
+    )
+    batch_size: int = option(100, "Images per step")
+    # networks and optimisers
     latent_dim: int = option(
         100, "Length of z", part="generator", low=1, below=2**16, flags=("latent-dim", "nz")
     )
@@ -130,12 +136,7 @@ class Settings:
     seed: int = option(
         0, "Seed of weights, noise, latents and image order", part="gan", low=0, below=2**31
     )
-    # how long, and what happens on the way
-    epochs: int | None = option(None, "Passes over the data", low=1, recorded=False)
-    steps: int | None = option(
-        None, "Updates of D and G [default: the architecture's]", low=1, identity=False
-    )
-    batch_size: int = option(100, "Images per step")
+    # what happens on the way
     save_every: int | None = option(
         None, "Steps between checkpoints [default: an epoch]", low=1, recorded=False
     )
