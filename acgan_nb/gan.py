@@ -15,14 +15,41 @@ from keras import ops
 from scipy.special import ndtr, ndtri, softmax
 
 from .data import as_images, from_pixels, to_pixels
-from .losses import at_least_one, average, discriminator_loss, generator_loss, replica
+from .heads import head_of
+from .losses import discriminator_loss, generator_loss
 from .models import ActivationNoise
 from .settings import SWITCHES, check_choice, check_range
 
 # %% auto #0
-__all__ = ['COPIES', 'LOGS', 'DRAWS_PER_STEP', 'draw_latents', 'generate', 'class_probabilities', 'own', 'interpolate', 'ACGAN',
-           'source_probability', 'class_accuracy', 'adam', 'check_backend', 'has_gpu', 'share', 'global_norm',
-           'average_gradients', 'update']
+__all__ = ['COPIES', 'LOGS', 'DRAWS_PER_STEP', 'replica', 'average', 'at_least_one', 'draw_latents', 'generate',
+           'class_probabilities', 'own', 'interpolate', 'ACGAN', 'source_probability', 'class_accuracy', 'adam',
+           'check_backend', 'has_gpu', 'share', 'global_norm', 'average_gradients', 'update']
+
+# %% ../nbs/api/05_gan.ipynb #7a11ab1e
+def replica():
+    "(number of this device, how many share the batch) in a TensorFlow strategy's step; else (0, 1)."
+    if keras.backend.backend() != "tensorflow":
+        return 0, 1
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return 0, 1
+    return context.replica_id_in_sync_group, context.num_replicas_in_sync
+
+
+def average(values):
+    "A tensor, or a list or dict of them, averaged over the devices that share a batch."
+    if replica()[1] == 1:
+        return values
+    import tensorflow as tf
+
+    return tf.distribute.get_replica_context().all_reduce("mean", values)
+
+
+def at_least_one(labelled):
+    "How many images are labelled, at least one; of a shared batch, each device's part of that."
+    return ops.maximum(average(ops.sum(labelled)), 1.0 / replica()[1])
 
 # %% ../nbs/api/05_gan.ipynb #b08a5c03
 def draw_latents(
@@ -256,8 +283,10 @@ def discriminate(self: ACGAN, real, fake):
 def d_objective(self: ACGAN, real, real_labels, fake, fake_labels):
     "-(L_S + L_C) and what is logged about it."
     real_outputs, fake_outputs = self.discriminate(real, fake)
-    names = ("class_weight", "class_loss_on_fake", "label_smoothing", "class_head")
+    names = ("class_weight", "class_loss_on_fake", "label_smoothing")
     options = {k: self.game[k] for k in names}
+    options["class_term"] = head_of(self.discriminator).d_term
+    options["real_count"] = at_least_one(ops.cast(real_labels >= 0, "float32"))
     loss, terms = discriminator_loss(
         real_outputs, fake_outputs, real_labels, fake_labels, **options
     )
@@ -275,8 +304,8 @@ def d_objective(self: ACGAN, real, real_labels, fake, fake_labels):
 def g_objective(self: ACGAN, fake, fake_labels):
     "-(L_C - L_S) as far as it depends on G, and what is logged about it."
     outputs = self.discriminator(fake, training=True)
-    names = ("objective", "class_head")
-    options = {k: self.game[k] for k in names} | {"class_weight": self.game["g_class_weight"]}
+    options = dict(objective=self.game["objective"], class_weight=self.game["g_class_weight"])
+    options["class_term"] = head_of(self.discriminator).g_term
     loss, _ = generator_loss(outputs, fake_labels, **options)
     return loss, {"g_loss": loss, "d_gz_after": source_probability(outputs[0])}
 

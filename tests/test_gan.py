@@ -12,15 +12,10 @@ from keras import layers
 from acgan_nb.data import Dataset, from_pixels, hide_labels, load
 from acgan_nb.evaluate import discriminator_accuracy
 from acgan_nb.gan import ACGAN, LOGS
+from acgan_nb.heads import DiscriminativeHead, ProxyHead, SoftSigmoid
 from acgan_nb.judges import load_judge
 from acgan_nb.losses import class_loss, d2d_ce_loss
-from acgan_nb.models import (
-    ARCHITECTURES,
-    DiscriminativeHead,
-    ProxyHead,
-    SoftSigmoid,
-    SpectralNorm,
-)
+from acgan_nb.models import ARCHITECTURES, SpectralNorm
 from acgan_nb.runs import build_gan, load_run
 from acgan_nb.train import fit
 
