@@ -37,8 +37,8 @@ def undisturbed(tmp_path_factory):
     "(contents of a run directory that nobody touched, seconds of training)."
     outdir = tmp_path_factory.mktemp("undisturbed")
     process, began = crash.start(outdir), time.time()
-    _, err = process.communicate()
-    assert process.returncode == 0, err
+    process.join()
+    assert process.exitcode == 0, process.said()
     return crash.contents(outdir), time.time() - began
 
 
@@ -53,8 +53,8 @@ def test_killed_at_a_random_instant(trial, undisturbed, tmp_path):
 @pytest.mark.parametrize("fault", ["half written", "not renamed", "half renamed"])
 def test_killed_inside_a_checkpoint_write(fault, undisturbed, tmp_path):
     process = crash.start(tmp_path, fault=fault, at=3)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert crash.finish(tmp_path) == ""
     assert crash.differences(tmp_path, undisturbed[0]) == []
 
@@ -76,8 +76,8 @@ def test_stopped_by_sigterm_goes_on(undisturbed, tmp_path):
     while not (tmp_path / "checkpoint").exists():
         time.sleep(0.1)
     process.terminate()
-    _, err = process.communicate()
-    line = err.strip().rpartition("\n")[2]
+    process.join()
+    line = process.said().strip().rpartition("\n")[2]
     assert "stopped by SIGTERM after step" in line and "the same call goes on from there" in line
     assert f"after step {find_checkpoint(tmp_path).step} of {crash.STEPS}" in line
     assert crash.finish(tmp_path) == ""
