@@ -24,6 +24,7 @@ from acgan_nb import cli, judges
 from acgan_nb.cli import main
 from acgan_nb.data import load
 from acgan_nb.gan import LOGS
+from acgan_nb.monitor import CollapseWarning
 from acgan_nb.runs import export_run, run_data
 from acgan_nb.settings import SWITCHES
 from acgan_nb.storage import digest
@@ -243,7 +244,8 @@ def test_evaluate_and_compare(digits, tmp_path):
 
 def test_best_generator(tmp_path):
     run = tmp_path / "run"
-    acgan("train", "digits", "--steps", 6, "--evaluate-every", 2, "--outdir", run, "--quiet")
+    with pytest.warns(CollapseWarning):
+        acgan("train", "digits", "--steps", 6, "--evaluate-every", 2, "--outdir", run, "--quiet")
     with open(run / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["step"]) for row in rows] == [2, 4, 6]
