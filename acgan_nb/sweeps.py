@@ -119,12 +119,12 @@ def has_report(outdir, options: dict) -> bool:
         return False
     return step == last_row(outdir).get("step") and found == report_key(options)
 
-# %% ../nbs/api/20_sweeps.ipynb #4a0b9355
+# %% ../nbs/api/20_sweeps.ipynb #44f183a3
 def last_row(outdir) -> dict:
-    "The last row of a run's history; empty if there is none yet, or none that can be read."
+    "The last row of a run's history; empty if it has none, or is being written."
     try:
         history = read_history(Path(outdir) / "history.csv")
-    except ValueError:  # it is just being written
+    except ValueError:  # being written
         return {}
     return {name: values[-1] for name, values in history.items() if values}
 
