@@ -28,8 +28,8 @@ from .storage import replacing
 from .train import as_dataset, check_fit, fit
 
 # %% auto #0
-__all__ = ['MEASURES', 'PAIRS', 'grid', 'trial_name', 'check_trial', 'load_test_split', 'run_folder', 'run_trials',
-           'write_record', 'read_record', 'over_seeds', 'clear_differences']
+__all__ = ['MEASURES', 'grid', 'trial_name', 'check_trial', 'load_test_split', 'run_folder', 'run_trials', 'write_record',
+           'read_record', 'over_seeds', 'clear_differences']
 
 # %% ../nbs/api/19_trials.ipynb #7c4c86f2
 def to_plain(value, name="a setting"):
@@ -230,25 +230,25 @@ def _with_seeds(trials, seeds):
             raise ValueError(f"trials {other!r} and {name!r} would share a folder")
     return {(t, seed): {**trials[t], "seed": seed} for t, seed in itertools.product(trials, seeds)}
 
-# %% ../nbs/api/19_trials.ipynb #d8b2ccd4
+# %% ../nbs/api/19_trials.ipynb #d5e795b9
 MEASURES = ("gan_test", "gan_train", "frechet_distance", "precision", "recall", "ms_ssim")
-PAIRS = 100  # of images of a class, for MS-SSIM
+_PAIRS = 100  # of images of a class, for MS-SSIM
 
 
 def _measure(run, data, test, judge, samples, seed):
     "The row of a run: its seconds of training and its measures."
     draw = sampler(run, data, samples)
     drawn = draw(seed)
-    found = measure(drawn.images, drawn.labels, test, judge, pairs=PAIRS, seed=seed)
+    found = measure(drawn.images, drawn.labels, test, judge, pairs=_PAIRS, seed=seed)
     found |= gan_train(draw, test, 1, seed)
     seconds = round(run.history["seconds"][-1], 1)
     return {"seconds": seconds, **{key: found[key] for key in MEASURES}}
 
-# %% ../nbs/api/19_trials.ipynb #95217648
+# %% ../nbs/api/19_trials.ipynb #39a0ac8a
 def _row_key(config, test, judge, samples):
     "Everything that determines a row, except for the machine."
     settings = {key: value for key, value in config.items() if key not in NOTES}
-    measured = dict(samples=samples, pairs=PAIRS, judge=judge.hash, test=test.fingerprint)
+    measured = dict(samples=samples, pairs=_PAIRS, judge=judge.hash, test=test.fingerprint)
     return {**settings, **measured}
 
 
@@ -264,7 +264,7 @@ def _write_json(path, value, indent=None):
     with replacing(path) as file:
         file.write(json.dumps(value, indent=indent).encode() + b"\n")
 
-# %% ../nbs/api/19_trials.ipynb #fd797a9d
+# %% ../nbs/api/19_trials.ipynb #d7e27022
 def run_trials(
     data,  # as for `fit`: a name or folder for `load`, or a Dataset loaded by name
     trials,  # {name: settings of `fit`}, or a list of settings such as `grid(...)`
@@ -288,7 +288,7 @@ def run_trials(
     """
     check_outside(outdir, data)
     data, _ = as_dataset(data, common.get("arch"), size=size, data_dir=data_dir)
-    check_range("samples", samples, data.num_classes * images_for(PAIRS), whole=True)
+    check_range("samples", samples, data.num_classes * images_for(_PAIRS), whole=True)
     trials, seeds = name_trials(trials, common), _check_seeds(seeds)
     runs = _with_seeds(trials, seeds)
     configs, test = check_trials(data, trials), load_test_split(data, data_dir)

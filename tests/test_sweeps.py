@@ -405,11 +405,12 @@ def test_a_row_is_kept_only_for_the_same_question(no_training, tmp_path, monkeyp
 
 def test_numbers_of_numpy_are_like_others(no_training, tmp_path):
     options = dict(seeds=np.arange(2), samples=np.int64(300), steps=np.int32(3), verbose=False)
-    numpy = {"a": {"ema": np.float64(0.5), "spectral_norm": np.bool_(True)}}
-    rows = run_trials("digits", numpy, tmp_path, **options)
+    settings = {"ema": 0.5, "spectral_norm": True}
+    from_numpy = {"ema": np.float64(0.5), "spectral_norm": np.bool_(True)}
+    rows = run_trials("digits", {"a": from_numpy}, tmp_path, **options)
     assert len(no_training) == 2 and [type(row["seed"]) for row in rows] == [int, int]
     plain = dict(seeds=[0, 1], samples=300, steps=3, verbose=False)
-    assert run_trials("digits", {"a": {"ema": 0.5, "spectral_norm": True}}, tmp_path, **plain) == rows
+    assert run_trials("digits", {"a": settings}, tmp_path, **plain) == rows
     assert len(no_training) == 2
 
 
@@ -440,7 +441,8 @@ def test_mistakes_of_run_trials_are_reported_before_training(change, line, no_tr
 def test_a_record_is_of_the_runs_of_its_rows(tmp_path):
     runs, digits = tmp_path / "runs", load("digits")
     older = digits.subset([0, 1])
-    fit(Dataset(older.images, older.labels, name="older"), outdir=runs / "a", steps=1, verbose=False)
+    older = Dataset(older.images, older.labels, name="older")
+    fit(older, outdir=runs / "a", steps=1, verbose=False)
     (runs / "a" / "row.json").write_text("{}")
     fit(digits, outdir=runs / "b,seed=0", steps=1, verbose=False)
     rows = [{"trial": "b", "seed": 0, "steps": 1, "seconds": 2.0, "recall": np.float64(0.5)}]
