@@ -219,33 +219,35 @@ def evaluate(
     """Measure RUN's samples beside real images; write report.json and .html into it.
 
     With --best, report_best.*; with --truncation 1.5, report_truncation_1.5.*; and so on."""
-    from acgan_nb import evaluate as module
+    from acgan_nb import evaluation
     from acgan_nb.judges import judge_for, load_judge
+    from acgan_nb.report import save_report, summary
     from acgan_nb.runs import load_run, run_data
 
-    module.check_evaluation(**options)
+    evaluation.check_evaluation(**options)
     how = dict(truncation=truncation, confidence=confidence)
     trained = load_run(run, best, **how)
-    eye = features and load_judge(features)
+    feature_judge = features and load_judge(features)
     test = run_data(trained, test_split, data_dir, data)
     train = run_data(trained, data_dir=data_dir, data=data)
-    report = module.evaluate(trained, train=train, test=test, eye=eye, **options)
+    options |= dict(train=train, test=test, feature_judge=feature_judge or None)
+    report = evaluation.evaluate(trained, **options)
     if two_stage:
         runs = {"last": load_run(run, False, **how)}
         if (run / "best.weights").exists():
             runs["best"] = load_run(run, True, **how)
-        report["two_stage"] = module.two_stage_inception_score(
-            runs, eye or judge_for(train, run), seed=options["seed"]
+        report["two_stage"] = evaluation.two_stage_inception_score(
+            runs, feature_judge or judge_for(train, run), seed=options["seed"]
         )
-    click.echo(module.summary(report))  # before a disk can be full
-    click.echo(module.save_report(trained, report, train, best))
+    click.echo(summary(report))  # before a disk can be full
+    click.echo(save_report(trained, report, train, best))
 
 
 @main.command()
 @click.argument("runs", type=FOLDER, nargs=-1, required=True)
 def compare(runs):
     "The reports of several RUNS side by side."
-    from acgan_nb.evaluate import compare as side_by_side
+    from acgan_nb.report import compare as side_by_side
 
     click.echo(side_by_side(runs))
 

@@ -23,21 +23,19 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .data import Dataset, check_outside, class_ids, load
-from acgan_nb.evaluate import (
-    aligned,
+from acgan_nb.evaluation import (
     check_classes,
     check_evaluation,
-    compare,
+    compute_measures,
     gan_train,
-    measure,
     sampler,
-    save_report,
 )
-from .evaluate import evaluate as evaluate_run
+from .evaluation import evaluate as evaluate_run
 from .judges import judge_for
 from .metrics import images_for
+from .report import aligned, compare, save_report
 from .runs import FREE, Run, load_run, read_config, read_history
-from .settings import SETTINGS, SWITCHES, check_range, nearest
+from .settings import SETTINGS, SWITCHES, check_range
 from .storage import locked, replacing
 from .train import as_dataset, check_fit, fit
 
@@ -410,10 +408,6 @@ def _evaluation(evaluate):
     "Options of `evaluate`, or None for no evaluation."
     if not isinstance(evaluate, dict):
         return {} if evaluate else None
-    known = set(inspect.signature(evaluate_run).parameters) - {"run", "train", "test", "data_dir"}
-    if unknown := [name for name in evaluate if name not in known]:
-        hint = nearest(unknown[0], known)
-        raise ValueError(f"evaluate has no option {unknown[0]!r}{hint}")
     check_evaluation(**evaluate)
     return evaluate
 
@@ -485,7 +479,7 @@ def _measured(data, test, judge, folder, settings, samples):
     run = fit(data, outdir=folder, verbose=False, **settings)
     draw, seed = sampler(run, data, samples), settings["seed"]
     shown = draw(seed)
-    found = measure(shown.images, shown.labels, test, judge, pairs=PAIRS, seed=seed)
+    found = compute_measures(shown.images, shown.labels, test, judge, pairs=PAIRS, seed=seed)
     found |= gan_train(draw, test, 1, seed)
     row = {"steps": steps, "seconds": round(run.history["seconds"][-1], 1)}
     row |= {key: found[key] for key in MEASURES}

@@ -24,7 +24,7 @@ NBS = ROOT / "nbs"
 NOTEBOOKS = sorted(NBS.rglob("[!.]*.ipynb"))
 PAGES = [p.relative_to(NBS).as_posix() for p in NOTEBOOKS]
 MODULES = "settings storage data models losses gan metrics judges monitor runs loop".split()
-MODULES += "train plots evaluate sweeps cli".split()
+MODULES += "train plots evaluation report sweeps cli".split()
 LEAK = re.compile(rb"/(roo[t]|wor[k]|op[t]|hom[e])/")
 TRACKED = subprocess.run(
     ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -366,7 +366,7 @@ def no_training(monkeypatch):
     drawn = SimpleNamespace(images=None, labels=None)
     monkeypatch.setattr(sweeps, "fit", fit)
     monkeypatch.setattr(sweeps, "sampler", lambda *_: lambda seed: drawn)
-    monkeypatch.setattr(sweeps, "measure", lambda *_, **__: dict(numbers))
+    monkeypatch.setattr(sweeps, "compute_measures", lambda *_, **__: dict(numbers))
     monkeypatch.setattr(sweeps, "gan_train", lambda *_: {})
     return asked
 
