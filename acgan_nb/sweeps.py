@@ -20,10 +20,12 @@ import numpy as np
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 
-from .data import Dataset, check_outside, class_ids
-from .evaluate import aligned, compare, save_report
-from .evaluate import evaluate as evaluate_run
-from .runs import Run, load_run, read_config, read_history
+from .sources import class_ids
+from .data import Dataset, check_outside
+from .report import aligned, compare, save_report
+from .evaluation import evaluate as evaluate_run
+from .directory import RunDirectory
+from .runs import Run, load_run
 from .settings import ROWS, check_range, settings_from
 from .storage import locked, replacing
 from .train import as_dataset, fit
@@ -122,11 +124,7 @@ def has_report(outdir, options: dict) -> bool:
 # %% ../nbs/api/24_sweeps.ipynb #44f183a3
 def last_row(outdir) -> dict:
     "The last row of a run's history; empty if it has none, or is being written."
-    try:
-        history = read_history(Path(outdir) / "history.csv")
-    except ValueError:  # being written
-        return {}
-    return {name: values[-1] for name, values in history.items() if values}
+    return RunDirectory(outdir).last_row()
 
 # %% ../nbs/api/24_sweeps.ipynb #28d1f214
 def _run_trial(data: Dataset, test: Dataset | None, outdir: Path, settings: dict, options):
@@ -470,7 +468,7 @@ def _split_config(outdir, split, plan):
         raise ValueError(f"{outdir} holds a sweep of settings, not splits of classes")
     if not (outdir / split / "config.json").exists():
         raise FileNotFoundError(f"{split} of {outdir} has not begun; the same call goes on")
-    config = read_config(outdir / split)
+    config = RunDirectory(outdir / split).read_config()
     if config["class_names"] != classes:
         raise ValueError(f"{outdir / split} has other classes than its plan in sweep.json")
     return config

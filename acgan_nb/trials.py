@@ -18,11 +18,17 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .data import Dataset, check_outside, load
-from .evaluate import check_classes, check_evaluation, gan_train, measure, sampler
-from .evaluate import evaluate as evaluate_run
+from acgan_nb.evaluation import (
+    check_classes,
+    check_evaluation,
+    compute_measures,
+    gan_train,
+    sampler,
+)
+from .evaluation import evaluate as evaluate_run
 from .judges import judge_for
 from .metrics import images_for
-from .runs import read_config
+from .directory import RunDirectory
 from .settings import NOTES, PLAIN, ROWS, check_range, nearest, rows_of
 from .storage import replacing
 from .train import as_dataset, check_fit, fit
@@ -126,12 +132,7 @@ def select_classes(data: Dataset, classes=None) -> Dataset:
 
 # %% ../nbs/api/23_trials.ipynb #e5a1396c
 def _configuration(data, settings):
-    defaults = {row.name: row.default for row in ROWS.values() if not row.reading}
-    defaults |= dict(outdir="trial", resume=True, callbacks=(), verbose=True)
-    settings = {**settings, "classes": None}
-    switches = {k: v for k, v in settings.items() if k not in defaults}
-    options = defaults | {k: v for k, v in settings.items() if k in defaults}
-    return check_fit(data, switches, **options)[1]
+    return check_fit(data, outdir="trial", **{**settings, "classes": None}).config
 
 # %% ../nbs/api/23_trials.ipynb #612ed3de
 def _check_worker_devices(devices, config, gpus):
@@ -239,7 +240,7 @@ def _measure(run, data, test, judge, samples, seed):
     "The row of a run: its seconds of training and its measures."
     draw = sampler(run, data, samples)
     drawn = draw(seed)
-    found = measure(drawn.images, drawn.labels, test, judge, pairs=_PAIRS, seed=seed)
+    found = compute_measures(drawn.images, drawn.labels, test, judge, pairs=_PAIRS, seed=seed)
     found |= gan_train(draw, test, 1, seed)
     seconds = round(run.history["seconds"][-1], 1)
     return {"seconds": seconds, **{key: found[key] for key in MEASURES}}
@@ -319,7 +320,7 @@ def _run_trial(data, test, judge, folder, settings, key):
 def _config_of(rows, outdir):
     "The configuration of the rows' runs, which must be of the same data."
     if (Path(outdir).expanduser() / "config.json").exists():
-        return read_config(Path(outdir).expanduser())
+        return RunDirectory(outdir).read_config()
     first, *others = [_config_of_run(outdir, row["trial"], int(row["seed"])) for row in rows]
     for config in others:
         if config["fingerprint"] != first["fingerprint"]:
@@ -332,7 +333,7 @@ def _config_of_run(outdir, trial, seed):
     folder = run_folder(outdir, trial, seed)
     if not (folder / "config.json").exists():
         raise FileNotFoundError(f"no run of trial {trial!r}, seed {seed}, in {str(outdir)!r}")
-    return read_config(folder)
+    return RunDirectory(folder).read_config()
 
 # %% ../nbs/api/23_trials.ipynb #2cf64c5d
 def _csv(rows):

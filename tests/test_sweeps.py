@@ -22,7 +22,8 @@ from acgan_nb import sweeps, trials
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, load
 from acgan_nb.judges import load_judge
-from acgan_nb.runs import find_checkpoint, load_run, read_history
+from acgan_nb.directory import read_history
+from acgan_nb.runs import RunDirectory, load_run
 from acgan_nb.storage import digest, locked
 from acgan_nb.sweeps import (
     PRESETS,
@@ -213,7 +214,7 @@ def test_ctrl_c_saves(cluster, tmp_path, ctrl_c_works):
     options = dict(steps=9999, save_every=9999, log_every=5, verbose=False)
     with pytest.raises(KeyboardInterrupt):
         sweep("digits", {"run": {}}, tmp_path, **options)
-    assert 10 <= find_checkpoint(tmp_path / "run").step < 9999
+    assert 10 <= RunDirectory(tmp_path / "run").find_checkpoint().step < 9999
 
 
 def test_a_worker_of_a_dead_driver_is_waited_for(tmp_path):
@@ -383,7 +384,7 @@ def no_training(monkeypatch):
     drawn = SimpleNamespace(images=None, labels=None)
     monkeypatch.setattr(trials, "fit", fit)
     monkeypatch.setattr(trials, "sampler", lambda *_: lambda seed: drawn)
-    monkeypatch.setattr(trials, "measure", lambda *_, **__: dict(numbers))
+    monkeypatch.setattr(trials, "compute_measures", lambda *_, **__: dict(numbers))
     monkeypatch.setattr(trials, "gan_train", lambda *_: {})
     return calls
 
