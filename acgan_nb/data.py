@@ -26,7 +26,6 @@ from acgan_nb.sources import (
     read_digits,
     read_folder,
     read_tfds,
-    resize,
     with_channels,
 )
 

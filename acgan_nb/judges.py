@@ -18,7 +18,8 @@ import numpy as np
 from scipy.special import softmax
 from tqdm import tqdm
 
-from .data import Dataset, as_images, as_labels, from_pixels, load, resize
+from .sources import resize
+from .data import Dataset, as_images, as_labels, from_pixels, load
 from .settings import check_choice, check_range
 from .storage import digest, load_variables, replacing, save_variables
 

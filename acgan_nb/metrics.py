@@ -11,7 +11,8 @@ from scipy.special import rel_entr
 from sklearn.metrics import pairwise_distances_chunked
 from tqdm import tqdm
 
-from .data import Dataset, as_images, as_labels, resize
+from .sources import resize
+from .data import Dataset, as_images, as_labels
 from .settings import check_choice, check_range
 
 # %% auto #0

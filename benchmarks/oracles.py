@@ -11,7 +11,7 @@ def features(count, width):
 
 def pairs(count, size):
     "Smooth images and noisy copies of them, uint8 (N, size, size, 1)."
-    from acgan_nb.data import resize
+    from acgan_nb.sources import resize
 
     rng = np.random.default_rng(0)
     smooth = resize(rng.integers(0, 256, (count, 8, 8, 1)).astype("uint8"), size)

@@ -113,14 +113,15 @@ def finish(outdir, **options) -> str:
 
 def contents(outdir) -> dict:
     "What a run directory holds, without wall-clock seconds: name -> something to compare."
-    from acgan_nb.runs import find_checkpoint, read_history
+    from acgan_nb.directory import RunDirectory
 
     found = {}
     for path in sorted(Path(outdir).rglob("*")):
         name = path.relative_to(outdir).as_posix()
         if path.is_file() and not name.startswith((".", "checkpoint", "history")):
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    checkpoint, history = find_checkpoint(outdir), read_history(Path(outdir) / "history.csv")
+    directory = RunDirectory(outdir)
+    checkpoint, history = directory.find_checkpoint(), directory.read_history()
     for table in (history, checkpoint.history):
         del table["seconds"]
     found["history.csv"] = repr(history)
@@ -138,13 +139,14 @@ def differences(outdir, undisturbed) -> list:
 
 def kill_at_random(outdir, seconds, rng) -> int:
     "Start, kill -9 within so many seconds of training; the step that was saved, -1 if none."
-    from acgan_nb.runs import find_checkpoint
 
     process = start(outdir)
     process.join(rng.uniform(0, seconds))
     process.kill()
     process.join()
-    checkpoint = find_checkpoint(outdir)
+    from acgan_nb.directory import RunDirectory
+
+    checkpoint = RunDirectory(outdir).find_checkpoint()
     return checkpoint.step if checkpoint else -1
 
 

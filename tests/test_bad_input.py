@@ -13,7 +13,7 @@ from PIL import Image
 import acgan_nb.train
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, hide_labels, load
-from acgan_nb.evaluate import evaluate
+from acgan_nb.evaluation import evaluate
 from acgan_nb.plots import latent_sweep, real_and_generated, training_curves
 from acgan_nb.runs import run_data
 from acgan_nb.train import fit, load_run

@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from acgan_nb.data import Dataset, from_pixels, hide_labels, load
-from acgan_nb.evaluate import discriminator_accuracy
+from acgan_nb.evaluation import discriminator_accuracy
 from acgan_nb.gan import ACGAN, LOGS
 from acgan_nb.heads import DiscriminativeHead, ProxyHead, SoftSigmoid
 from acgan_nb.judges import load_judge

@@ -384,7 +384,7 @@ def no_training(monkeypatch):
     drawn = SimpleNamespace(images=None, labels=None)
     monkeypatch.setattr(trials, "fit", fit)
     monkeypatch.setattr(trials, "sampler", lambda *_: lambda seed: drawn)
-    monkeypatch.setattr(trials, "measure", lambda *_, **__: dict(numbers))
+    monkeypatch.setattr(trials, "compute_measures", lambda *_, **__: dict(numbers))
     monkeypatch.setattr(trials, "gan_train", lambda *_: {})
     return calls
 
