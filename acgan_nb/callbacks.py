@@ -17,7 +17,7 @@ from .monitor import EVALUATIONS
 from .runs import Run
 
 # %% auto #0
-__all__ = ['step_of', 'is_finished', 'HistoryLogger', 'TensorBoardScalars', 'RunSaver', 'ProgressBar', 'Diverged', 'CheckFinite']
+__all__ = ['HistoryLogger', 'TensorBoardScalars', 'RunSaver', 'ProgressBar', 'Diverged', 'CheckFinite']
 
 # %% ../nbs/api/17_callbacks.ipynb #63edf732
 def step_of(gan) -> int:

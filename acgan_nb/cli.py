@@ -17,11 +17,10 @@ import click
 from .settings import ROWS
 
 # %% auto #0
-__all__ = ['FOLDER', 'LISTED', 'OneLineErrors', 'main', 'train', 'sample', 'plot', 'evaluate', 'compare', 'judge', 'data',
-           'sweep', 'splits']
+__all__ = ['main']
 
-# %% ../nbs/api/25_cli.ipynb #d70590a8
-class OneLineErrors(click.Group):
+# %% ../nbs/api/25_cli.ipynb #4a8423eb
+class _OneLineErrors(click.Group):
     "A command group that turns expected exceptions into one line and exit code 2."
 
     def invoke(self, ctx):
@@ -36,8 +35,8 @@ class OneLineErrors(click.Group):
             click.echo(f"acgan: {stop or 'stopped by SIGINT'}", err=True)
             ctx.exit(128 + getattr(stop, "signal", 2))
 
-# %% ../nbs/api/25_cli.ipynb #5c131599
-@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+# %% ../nbs/api/25_cli.ipynb #8ed27b8b
+@click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="acgan_nb")
 def main(debug):
@@ -81,17 +80,17 @@ def setting_options(*names):
     "The click options of the named settings."
     return [setting_option(ROWS[name]) for name in names]
 
-# %% ../nbs/api/25_cli.ipynb #bb2d1965
-FOLDER = click.Path(path_type=Path)
+# %% ../nbs/api/25_cli.ipynb #18f37f45
+_FOLDER = click.Path(path_type=Path)
 
 
-@main.command()
+@main.command("train")
 @click.argument("data")
 @with_options(*setting_options(*ROWS))
-@click.option("--outdir", type=FOLDER, help="Run directory [default: runs/DATA].")
+@click.option("--outdir", type=_FOLDER, help="Run directory [default: runs/DATA].")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with a run.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def train(data, outdir, quiet, **options):
+def _train(data, outdir, quiet, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
     sub-folder of images per class."""
     from acgan_nb.devices import join_processes
@@ -110,16 +109,16 @@ drawing_options = [
     click.option("--confidence", type=float, help="Resample until D gives the class at least this."),
 ]
 
-# %% ../nbs/api/25_cli.ipynb #67268abb
-@main.command()
-@click.argument("run", type=FOLDER)
+# %% ../nbs/api/25_cli.ipynb #3b091b68
+@main.command("sample")
+@click.argument("run", type=_FOLDER)
 @click.option("--label", type=int, help="Class id [default: every class].")
 @with_options(*drawing_options)
 @click.option("--count", default=10, show_default=True, help="Images per class.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--columns", default=10, show_default=True, help="Images per row of the grid.")
-@click.option("--out", type=FOLDER, help="PNG grid, or else a folder [default: in RUN, or RUN.png].")
-def sample(run, label, best, truncation, confidence, count, seed, columns, out):
+@click.option("--out", type=_FOLDER, help="PNG grid, or else a folder [default: in RUN, or RUN.png].")
+def _sample(run, label, best, truncation, confidence, count, seed, columns, out):
     """Generate images with the trained RUN: one grid, or a folder of single images.
 
     RUN is a run directory, or else a generator of the package: digits, mnist,
@@ -163,12 +162,12 @@ real_options = [
     *setting_options("data_dir"),
 ]
 
-# %% ../nbs/api/25_cli.ipynb #043c2e61
-@main.command()
-@click.argument("run", type=FOLDER)
+# %% ../nbs/api/25_cli.ipynb #f928d8e7
+@main.command("plot")
+@click.argument("run", type=_FOLDER)
 @with_options(*real_options)
 @click.option("--coordinate", default=0, show_default=True, help="Coordinate of z to sweep.")
-def plot(run, data, data_dir, coordinate):
+def _plot(run, data, data_dir, coordinate):
     "Draw RUN's curves, real beside generated images, and a sweep of one latent coordinate."
     from acgan_nb import plots
     from acgan_nb.runs import NOT_BY_NAME, load_run, run_data
@@ -185,9 +184,9 @@ def plot(run, data, data_dir, coordinate):
         figure.savefig(run / f"{name}.png", dpi=150, bbox_inches="tight")
         click.echo(run / f"{name}.png")
 
-# %% ../nbs/api/25_cli.ipynb #9588be23
-@main.command()
-@click.argument("run", type=FOLDER)
+# %% ../nbs/api/25_cli.ipynb #9deb5df2
+@main.command("evaluate")
+@click.argument("run", type=_FOLDER)
 @with_options(*real_options)
 @click.option("--test-split", default="test", show_default=True, help="Real images to compare with.")
 @with_options(*drawing_options)
@@ -199,12 +198,12 @@ def plot(run, data, data_dir, coordinate):
 @click.option("--fidelity", is_flag=True, help="Also IS, FID and KID by torch-fidelity.")
 @click.option("--two-stage", is_flag=True, help="Also the paper's protocol: 50k/10, then 25k/5.")
 @click.option("--seed", default=0, show_default=True)
-def evaluate(run, data, data_dir, test_split, best, truncation, confidence, features, two_stage, **options):
+def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, features, two_stage, **options):
     """Measure RUN's samples beside real images; write report.json and .html into it.
 
     With --best, report_best.*; with --truncation 1.5, report_truncation_1.5.*; and so on."""
-    from acgan_nb.evaluation import check_evaluation
-    from acgan_nb.evaluation import evaluate as evaluate_run
+    from acgan_nb.evaluate import check_evaluation
+    from acgan_nb.evaluate import evaluate as evaluate_run
     from acgan_nb.judges import load_judge
     from acgan_nb.report import save_report, summary
     from acgan_nb.runs import load_run, run_data
@@ -224,7 +223,7 @@ def evaluate(run, data, data_dir, test_split, best, truncation, confidence, feat
 def _two_stage(run, judge, train, seed):
     "The paper's protocol for the Inception score, over the last and the best generator."
     from acgan_nb.directory import RunDirectory
-    from acgan_nb.evaluation import two_stage_inception_score
+    from acgan_nb.evaluate import two_stage_inception_score
     from acgan_nb.judges import judge_for
     from acgan_nb.runs import load_run
 
@@ -235,22 +234,22 @@ def _two_stage(run, judge, train, seed):
     runs = {name: load_run(run.outdir, best, *ways) for name, best in which.items()}
     return two_stage_inception_score(runs, judge or judge_for(train, run.outdir), seed=seed)
 
-# %% ../nbs/api/25_cli.ipynb #82e990c1
-@main.command()
-@click.argument("runs", type=FOLDER, nargs=-1, required=True)
-def compare(runs):
+# %% ../nbs/api/25_cli.ipynb #50243f4b
+@main.command("compare")
+@click.argument("runs", type=_FOLDER, nargs=-1, required=True)
+def _compare(runs):
     "The reports of several RUNS side by side."
     from acgan_nb.report import compare as side_by_side
 
     click.echo(side_by_side(runs))
 
-# %% ../nbs/api/25_cli.ipynb #006730e4
-@main.command()
+# %% ../nbs/api/25_cli.ipynb #c082e72c
+@main.command("judge")
 @click.argument("name")
-@click.option("--outdir", type=FOLDER, default="judges", show_default=True)
+@click.option("--outdir", type=_FOLDER, default="judges", show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @with_options(*setting_options("data_dir"))
-def judge(name, outdir, seed, data_dir):
+def _judge(name, outdir, seed, data_dir):
     "Train the judge NAME again on real images: digits, mnist, cifar10_16, cifar10_32, cifar10_64."
     from acgan_nb.judges import make_judge
 
@@ -258,8 +257,8 @@ def judge(name, outdir, seed, data_dir):
     right = f"{about['accuracy_on_real_test']:.2%} of {about['test_images']:,} real test images"
     click.echo(f"{outdir / name}.weights: {right}, hash {about['hash']}")
 
-# %% ../nbs/api/25_cli.ipynb #e6f7a18d
-LISTED = """\
+# %% ../nbs/api/25_cli.ipynb #3d87bfab
+_LISTED = """\
 digits          8x8x1    10 classes  embedded, no download
 mnist           28x28x1  10 classes  TFDS
 fashion_mnist   28x28x1  10 classes  TFDS
@@ -267,14 +266,14 @@ cifar10         32x32x3  10 classes  TFDS
 any other TFDS image-classification name, or a folder of class folders"""
 
 
-@main.command()
+@main.command("data")
 @click.argument("name", required=False)
 @click.option("--split", default="train", show_default=True)
 @with_options(*setting_options("classes", "size", "data_dir"))
-def data(name, split, **options):
+def _data(name, split, **options):
     "List the data sets that load by name, or describe NAME as training sees it."
     if name is None:
-        return click.echo(LISTED)
+        return click.echo(_LISTED)
     from acgan_nb.data import load
     from acgan_nb.train import network_size
 
@@ -326,16 +325,16 @@ def _finish(ctx, rows):
     click.echo(summary(rows))
     ctx.exit(int(any(row["error"] for row in rows)))
 
-# %% ../nbs/api/25_cli.ipynb #48bc40c1
-@main.command()
+# %% ../nbs/api/25_cli.ipynb #61296db4
+@main.command("sweep")
 @click.argument("data")
 @click.option("--grid", "-g", "options", multiple=True, callback=_grid, metavar="NAME=A,B",
               help="An option and its values; several make every combination.")
 @click.option("--preset", help="A grid by name; paper27: the paper's 27 on CIFAR-10.")
-@click.option("--outdir", type=FOLDER, default="runs/sweep", show_default=True)
+@click.option("--outdir", type=_FOLDER, default="runs/sweep", show_default=True)
 @with_options(*setting_options("classes"), *sweep_options)
 @click.pass_context
-def sweep(ctx, data, options, preset, outdir, quiet, **settings):
+def _sweep(ctx, data, options, preset, outdir, quiet, **settings):
     "Train every combination of a grid on DATA, in parallel by Ray; the same command goes on."
     from acgan_nb import sweeps
     from acgan_nb.settings import check_choice
@@ -350,14 +349,14 @@ def sweep(ctx, data, options, preset, outdir, quiet, **settings):
     rows = sweeps.sweep(data, grid(**options), outdir, verbose=not quiet, **settings)
     _finish(ctx, rows)
 
-# %% ../nbs/api/25_cli.ipynb #50256024
-@main.command()
+# %% ../nbs/api/25_cli.ipynb #f213b6e0
+@main.command("splits")
 @click.argument("data")
 @click.option("--group-size", default=10, show_default=True, help="Classes per model.")
-@click.option("--outdir", type=FOLDER, default="runs/splits", show_default=True)
+@click.option("--outdir", type=_FOLDER, default="runs/splits", show_default=True)
 @with_options(*sweep_options)
 @click.pass_context
-def splits(ctx, data, group_size, outdir, quiet, **settings):
+def _splits(ctx, data, group_size, outdir, quiet, **settings):
     "Train one model per group of DATA's classes, in parallel by Ray; the same command goes on."
     from acgan_nb.sweeps import splits as train_splits
 

@@ -30,8 +30,8 @@ from acgan_nb.sources import (
 )
 
 # %% auto #0
-__all__ = ['from_pixels', 'to_pixels', 'as_images', 'as_labels', 'Dataset', 'load', 'check_outside', 'hide_labels',
-           'repeat_labelled', 'image_grid', 'batch_indices', 'batches', 'check_batch_size', 'is_streamable', 'Stream']
+__all__ = ['from_pixels', 'to_pixels', 'Dataset', 'load', 'hide_labels', 'repeat_labelled', 'image_grid', 'batch_indices',
+           'batches', 'Stream']
 
 # %% ../nbs/api/03_data.ipynb #ac242cab
 def from_pixels(images):

@@ -40,7 +40,7 @@ from .runs import Run, build_gan, load_pretrained, load_run
 from .settings import Settings
 
 # %% auto #0
-__all__ = ['ROLLBACKS', 'run_steps', 'Stopped', 'noting_signals', 'Training', 'fit']
+__all__ = ['run_steps', 'Stopped', 'Training', 'fit']
 
 # %% ../nbs/api/19_train.ipynb #9ca901fd
 with warnings.catch_warnings():
@@ -126,7 +126,7 @@ def _monitor(self: Training) -> Monitor:
 # %% ../nbs/api/19_train.ipynb #de719c3a
 ROLLBACKS = 5
 
-
+# %% ../nbs/api/19_train.ipynb #a02ff01d
 @patch
 def run(self: Training) -> Run:
     "Train, going back where it is wanted and possible."

@@ -34,8 +34,8 @@ from .storage import replacing
 from .train import as_dataset, check_fit, fit
 
 # %% auto #0
-__all__ = ['MEASURES', 'grid', 'trial_name', 'check_trial', 'load_test_split', 'run_folder', 'run_trials', 'write_record',
-           'read_record', 'over_seeds', 'clear_differences']
+__all__ = ['MEASURES', 'grid', 'trial_name', 'run_folder', 'run_trials', 'write_record', 'read_record', 'over_seeds',
+           'clear_differences']
 
 # %% ../nbs/api/23_trials.ipynb #7c4c86f2
 def to_plain(value, name="a setting"):
@@ -111,7 +111,7 @@ def _names_for(trials):
 # %% ../nbs/api/23_trials.ipynb #6bc6bcba
 _COMMON = (*PLAIN, *(row.name for row in rows_of("load")))  # not for a trial to set
 
-
+# %% ../nbs/api/23_trials.ipynb #8ca4cb96
 def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dict:
     """The configuration of the run of `fit(data, **settings)`; `ValueError` if `fit` would refuse.
 
