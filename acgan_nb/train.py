@@ -31,12 +31,12 @@ from acgan_nb.devices import (
     process_index,
     wait_for_all_processes,
 )
-from .directory import RunDirectory, new_history
+from .directory import new_history
 from .judges import judge_for
 from .loop import next_stop, training_steps
 from .monitor import EVALUATIONS, Monitor, describe, possible_pairs, real_statistics
-from .plan import Plan, as_dataset, check_fit, in_memory, network_size, train_command
-from .runs import Run, build_gan, load_pretrained, load_run
+from .plan import Plan, check_fit, in_memory, train_command  # noqa: F401
+from .runs import Run, build_gan, load_pretrained, load_run  # noqa: F401
 from .settings import Settings
 
 # %% auto #0
