@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from acgan_nb.cli import main
-from acgan_nb import data
+from acgan_nb import sources
 from acgan_nb.data import (
     Dataset,
     batches,
@@ -24,7 +24,7 @@ from acgan_nb.data import (
     load,
     to_pixels,
 )
-from acgan_nb.data import _stack as stack
+from acgan_nb.sources import _stack as stack
 from acgan_nb.train import as_dataset
 
 few = settings(max_examples=15, deadline=None)
@@ -347,7 +347,7 @@ def test_class_names_may_be_an_array():
 def test_large_images_are_shrunk_as_they_are_read(tmp_path, monkeypatch):
     write_images(tmp_path / "a", "xy", size=150)
     kept = []
-    monkeypatch.setattr(data, "_stack", lambda images: kept.extend(images) or stack(images))
+    monkeypatch.setattr(sources, "_stack", lambda images: kept.extend(images) or stack(images))
     found, arch = as_dataset(tmp_path / "a")
     assert arch == "imagenet128" and len(kept) == 6 and {i.size for i in kept} == {(128, 128)}
 
@@ -355,7 +355,7 @@ def test_large_images_are_shrunk_as_they_are_read(tmp_path, monkeypatch):
 def test_headers_are_read_once(tmp_path, monkeypatch):
     write_images(tmp_path / "a", "xy", size=8)
     seen = []
-    monkeypatch.setattr(data, "_size_in_header", lambda p: seen.append(p) or Image.open(p).size)
+    monkeypatch.setattr(sources, "_size_in_header", lambda p: seen.append(p) or Image.open(p).size)
     assert as_dataset(tmp_path / "a")[1] == "digits" and len(seen) == 6
 
 
