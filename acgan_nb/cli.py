@@ -340,6 +340,7 @@ def sweep(ctx, data, options, preset, outdir, quiet, **settings):
     "Train every combination of a grid on DATA, in parallel by Ray; the same command goes on."
     from acgan_nb import sweeps
     from acgan_nb.settings import check_choice
+    from acgan_nb.trials import grid
 
     if preset is not None:
         check_choice("preset", preset, list(sweeps.PRESETS))
@@ -347,7 +348,7 @@ def sweep(ctx, data, options, preset, outdir, quiet, **settings):
     for name in options.keys() & settings.keys():
         if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             raise click.UsageError(f"{name} is in the grid already: {options[name]}")
-    trials = sweeps.grid(**options)
+    trials = grid(**options)
     _finish(ctx, sweeps.sweep(data, trials, outdir, verbose=not quiet, **settings))
 
 

@@ -8,46 +8,56 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count as count_from
+from itertools import islice
 from pathlib import Path
 
 import keras
 import numpy as np
+from fastcore.basics import patch
 
 from .settings import check_choice, check_range
 from acgan_nb.sources import (
-    IMAGE_SUFFIXES,
     class_folders,
     class_ids,
-    convert_channels,
     find_folder,
     read_digits,
     read_folder,
     read_tfds,
     resize,
+    with_channels,
 )
 
 # %% auto #0
 __all__ = ['from_pixels', 'to_pixels', 'as_images', 'as_labels', 'Dataset', 'load', 'check_outside', 'hide_labels',
-           'repeat_labelled', 'image_grid', 'batch_indices', 'batches', 'check_batch_size']
+           'repeat_labelled', 'image_grid', 'batch_indices', 'batches', 'check_batch_size', 'is_streamable', 'Stream']
 
-# %% ../nbs/api/03_data.ipynb #8157a818
+# %% ../nbs/api/03_data.ipynb #ac242cab
 def from_pixels(images):
-    "uint8 pixels in 0..255 -> float32 in [-1, 1]. Takes a NumPy array or a backend tensor."
+    """uint8 pixels in 0..255 -> float32 in [-1, 1]; a NumPy array or a backend tensor.
+
+    >>> from_pixels(np.array([0, 255], "uint8"))
+    array([-1.,  1.], dtype=float32)
+    """
     if isinstance(images, np.ndarray):
         return images.astype("float32") / np.float32(127.5) - np.float32(1)
     return keras.ops.cast(images, "float32") / 127.5 - 1.0
 
-
+# %% ../nbs/api/03_data.ipynb #397effb1
 def to_pixels(images):
-    "Floats in [-1, 1], of any backend -> NumPy uint8 in 0..255, rounded to the nearest."
+    """Floats in [-1, 1], of any backend -> NumPy uint8 in 0..255, rounded to the nearest.
+
+    >>> to_pixels(np.array([-1.0, 1.0]))
+    array([  0, 255], dtype=uint8)
+    """
     x = np.asarray(keras.ops.convert_to_numpy(images), "float32")
     return np.clip(np.rint((x + 1) * 127.5), 0, 255).astype("uint8")
 
-# %% ../nbs/api/03_data.ipynb #d2099249
+# %% ../nbs/api/03_data.ipynb #792be8e2
 def as_images(images):
-    "Anything image-like -> uint8 (N, H, W, C), or one line that says why not."
+    "Arrays of images -> uint8 (N, H, W, C), or a one-line `ValueError`."
     try:
         images = np.asarray(images)
     except ValueError:
@@ -63,7 +73,7 @@ def as_images(images):
     _check_float_range(images)
     return to_pixels(images)
 
-
+# %% ../nbs/api/03_data.ipynb #394fd38a
 def _check_float_range(images):
     low, high = images.min(), images.max()  # NaN anywhere makes both NaN
     if not np.isfinite([low, high]).all():
@@ -78,9 +88,9 @@ def _check_float_range(images):
             "for [0, 1] images pass images * 2 - 1"
         )
 
-# %% ../nbs/api/03_data.ipynb #4a1742df
+# %% ../nbs/api/03_data.ipynb #63c1d2ad
 def as_labels(labels, count, num_classes=None):
-    "Anything label-like -> int64 (N,) in -1..K-1, or one line that says why not."
+    "Class ids -> int64 (N,) in -1..K-1, or a one-line `ValueError`."
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]  # keras.datasets.cifar10 ships (N, 1)
@@ -95,13 +105,17 @@ def as_labels(labels, count, num_classes=None):
         raise ValueError(f"label {bad[0]} is out of range: {allowed}, or -1 for unlabelled")
     return labels.astype("int64")
 
-# %% ../nbs/api/03_data.ipynb #b6256a4b
+# %% ../nbs/api/03_data.ipynb #9a484050
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Labelled images. `images` uint8 (N, H, W, C); `labels` int (N,) in 0..K-1, -1 = unlabelled.
 
     Floats in [-1, 1], greyscale (N, H, W) and (N, 1) labels are converted;
-    anything else raises a one-line `ValueError`."""
+    anything else raises a one-line `ValueError`.
+
+    >>> Dataset(np.zeros((4, 8, 8), "uint8"), [0, 1, 1, -1], ["cat", "dog"]).class_counts
+    array([1, 2])
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -111,8 +125,8 @@ class Dataset:
     def __post_init__(self):
         images = as_images(self.images)
         names = () if self.class_names is None else tuple(map(str, self.class_names))
-        most = len(names or images)  # without names there are no more classes than images
-        labels = as_labels(self.labels, len(images), most)
+        classes = len(names or images)  # without names there are no more classes than images
+        labels = as_labels(self.labels, len(images), classes)
         names = names or tuple(map(str, range(labels.max() + 1)))
         if not names:
             raise ValueError("there is no labelled image")
@@ -128,13 +142,13 @@ class Dataset:
         return f"Dataset({self.name!r}, images {self.images.shape}, {self.num_classes} classes)"
 
     @property
-    def num_classes(self):
-        return len(self.class_names)
+    def image_shape(self):
+        "(H, W, C)."
+        return self.images.shape[1:]
 
     @property
-    def image_shape(self):
-        "(H, W, C) of every image."
-        return self.images.shape[1:]
+    def num_classes(self):
+        return len(self.class_names)
 
     @property
     def class_counts(self):
@@ -150,17 +164,21 @@ class Dataset:
         return digest.hexdigest()
 
     def subset(self, classes):
-        "The images of these classes (ids or names), relabelled 0..len(classes)-1 in that order."
+        """The images of these classes (ids or names), relabelled 0..len(classes)-1 in that order.
+
+        >>> load("digits").subset([3, "7"]).class_names
+        ('3', '7')
+        """
         ids = class_ids(classes, self.class_names)
         if ids == list(range(self.num_classes)) and self.labels.min() >= 0:
-            return self  # of some gigabytes a copy would be dear
+            return self  # no copy of some gigabytes
         new = np.full(self.num_classes, -1)
         new[ids] = np.arange(len(ids))
         keep = np.isin(self.labels, ids)
         names = [self.class_names[i] for i in ids]
         return Dataset(self.images[keep], new[self.labels[keep]], names, self.name)
 
-# %% ../nbs/api/03_data.ipynb #ab8d408a
+# %% ../nbs/api/03_data.ipynb #8f9e58f0
 def load(
     name: str | os.PathLike,  # digits, a TFDS name, or a folder with one sub-folder per class
     split: str = "train",  # train, test, or TFDS' split syntax such as "train[:10%]"
@@ -170,24 +188,28 @@ def load(
     channels: int | None = None,  # 1: grey, 3: colour; default: as the images are
     data_dir: str | None = None,  # where TFDS keeps its data; default TFDS_DATA_DIR
 ) -> Dataset:
-    "Load a data set by name or from a folder. One-line `ValueError` or `OSError` if it cannot."
+    """Load a data set by name or from a folder. One-line `ValueError` or `OSError` if it cannot.
+
+    >>> load("digits", "test", classes=[3, 7])
+    Dataset('digits', images (95, 8, 8, 1), 2 classes)
+    """
     if size is not None and not callable(size):
         check_range("size", size, 4, whole=True)
     if channels is not None:
         check_choice("channels", channels, (1, 3))
-    title = str(name)
     if folder := find_folder(name):
-        images, labels, names = read_folder(folder, split, classes, size)
-        title, classes = str(folder.resolve()), None  # those classes alone were read
-    elif title == "digits":
-        images, labels, names = read_digits(split)
-        images = resize(images, size)
+        found, title = read_folder(folder, split, classes, size), str(folder.resolve())
+        classes = None  # the others were not read
+    elif (title := str(name)) == "digits":
+        found = read_digits(split, size)
     else:
-        images, labels, names = read_tfds(title, split, classes, size, data_dir)
-    data = Dataset(convert_channels(images, channels), labels, names, title)
+        found = read_tfds(title, split, classes, size, data_dir)
+    data = Dataset(*found, title)
+    if channels is not None:
+        data = replace(data, images=with_channels(data.images, channels))
     return data if classes is None else data.subset(classes)
 
-
+# %% ../nbs/api/03_data.ipynb #3c4cfa76
 def check_outside(outdir, name):
     "`ValueError` if a run directory would become a class of the folder of images that is meant."
     if not isinstance(name, (str, os.PathLike)) or (folder := find_folder(name)) is None:
@@ -198,9 +220,13 @@ def check_outside(outdir, name):
             where = f"outdir {str(outdir)!r} is inside the images in {str(parent)!r}"
             raise ValueError(f"{where} and would become one of their classes; choose another")
 
-# %% ../nbs/api/03_data.ipynb #5453ae7d
+# %% ../nbs/api/03_data.ipynb #60f0c8f8
 def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:
-    "The same images with `keep` labels, shared evenly among the classes; the rest become -1."
+    """The same images with `keep` labels, shared evenly among the classes; the rest become -1.
+
+    >>> hide_labels(load("digits"), 20).class_counts
+    array([2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
+    """
     check_range("keep", keep, data.num_classes, whole=True)
     check_range("seed", seed, 0, whole=True)
     share, more = divmod(keep, data.num_classes)
@@ -212,9 +238,13 @@ def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:
         labels[rng.choice(np.flatnonzero(data.labels == k), wanted, replace=False)] = k
     return Dataset(data.images, labels, data.class_names, data.name)
 
-# %% ../nbs/api/03_data.ipynb #fd33662c
+# %% ../nbs/api/03_data.ipynb #57e093b9
 def repeat_labelled(data: Dataset, share: float = 0.1) -> Dataset:
-    "The same images, those with a label repeated until they are about `share` of all; never fewer."
+    """The same images, those with a label repeated until they are about `share` of all; never fewer.
+
+    >>> len(repeat_labelled(hide_labels(load("digits"), 20), share=0.5))
+    2838
+    """
     check_range("share", share, 0, 1, above=True)
     labelled = np.flatnonzero(data.labels >= 0)
     if not len(labelled):
@@ -224,9 +254,13 @@ def repeat_labelled(data: Dataset, share: float = 0.1) -> Dataset:
     order = np.concatenate([np.arange(len(data)), np.tile(labelled, more)])
     return Dataset(data.images[order], data.labels[order], data.class_names, data.name)
 
-# %% ../nbs/api/03_data.ipynb #a2956f77
+# %% ../nbs/api/03_data.ipynb #bc476138
 def image_grid(images, columns=10, padding=1, background=255):
-    "uint8 (N, H, W, C) -> one uint8 image, `columns` to a row, `padding` pixels between them."
+    """uint8 (N, H, W, C) -> one uint8 image, `columns` to a row, `padding` pixels between them.
+
+    >>> image_grid(np.zeros((6, 8, 8, 1), "uint8"), columns=3).shape
+    (17, 26, 1)
+    """
     n, h, w, c = images.shape
     rows = math.ceil(n / columns)
     cells = np.full((rows * columns, h + padding, w + padding, c), background, "uint8")
@@ -235,7 +269,7 @@ def image_grid(images, columns=10, padding=1, background=255):
     sheet = sheet.reshape(rows * (h + padding), columns * (w + padding), c)
     return sheet[: sheet.shape[0] - padding, : sheet.shape[1] - padding]
 
-# %% ../nbs/api/03_data.ipynb #5ca9eade
+# %% ../nbs/api/03_data.ipynb #c632b46c
 def batch_indices(count: int, batch_size: int = 100, *, seed: int = 0, start_step: int = 0):
     """Endless stream of the image numbers (B,) of each step's batch, from `start_step` on.
 
@@ -248,17 +282,22 @@ def batch_indices(count: int, batch_size: int = 100, *, seed: int = 0, start_ste
 
 def _epochs(count, batch_size, steps_per_epoch, seed, epoch, done):
     while True:
-        order = np.random.default_rng((seed, epoch)).permutation(count).astype("int32")
-        yield from order[: steps_per_epoch * batch_size].reshape(-1, batch_size)[done:]
+        indices = np.random.default_rng((seed, epoch)).permutation(count).astype("int32")
+        yield from indices[: steps_per_epoch * batch_size].reshape(-1, batch_size)[done:]
         epoch, done = epoch + 1, 0
 
-
+# %% ../nbs/api/03_data.ipynb #243eb560
 def batches(data: Dataset, batch_size: int = 100, *, seed: int = 0, start_step: int = 0):
-    "The same as batches: endless (images uint8 (B, H, W, C), labels int32 (B,)), for Keras' `fit`."
-    order = batch_indices(len(data), batch_size, seed=seed, start_step=start_step)
-    return ((data.images[i], data.labels[i].astype("int32")) for i in order)
+    """Endless batches (images uint8 (B, H, W, C), labels int32 (B,)), for Keras' `fit`.
 
+    >>> images, labels = next(batches(load("digits"), 50))
+    >>> images.shape, labels.shape
+    ((50, 8, 8, 1), (50,))
+    """
+    rows = batch_indices(len(data), batch_size, seed=seed, start_step=start_step)
+    return ((data.images[i], data.labels[i].astype("int32")) for i in rows)
 
+# %% ../nbs/api/03_data.ipynb #b1d2a3c8
 def check_batch_size(batch_size, count):
     "Steps per epoch; `ValueError` unless 1 <= batch_size <= count."
     whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
@@ -266,3 +305,122 @@ def check_batch_size(batch_size, count):
         valid = f"1..{count}, the number of images"
         raise ValueError(f"batch_size must be in {valid}, got {batch_size!r}")
     return count // int(batch_size)
+
+# %% ../nbs/api/03_data.ipynb #53db15b2
+def is_streamable(batches) -> bool:
+    "Whether this is a `tf.data.Dataset` or a `PyDataset`, rather than arrays."
+    if isinstance(batches, keras.utils.PyDataset):
+        return True
+    return hasattr(batches, "element_spec") and hasattr(batches, "cardinality")
+
+# %% ../nbs/api/03_data.ipynb #c6326763
+def _reader(batches):
+    "A function step -> iterator over the batches of one epoch, by index or from the first on."
+    if not is_streamable(batches):
+        kind = type(batches).__name__
+        raise ValueError(f"a stream is a tf.data.Dataset or a PyDataset of batches, got {kind}")
+    if isinstance(batches, keras.utils.PyDataset):
+        if batches.num_batches is None:
+            raise ValueError("the PyDataset never ends: it must have a length")
+        return lambda indices: (batches[int(i)] for i in indices)
+    if int(batches.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+        raise ValueError("the tf.data.Dataset never ends: leave out its repeat()")
+    return lambda indices: batches.as_numpy_iterator()
+
+# %% ../nbs/api/03_data.ipynb #5fbf586b
+class Stream:
+    """Batches of images (B, H, W, C) and labels (B,), streamed; -1 = unlabelled.
+
+    `batches`: a finite `tf.data.Dataset` or `keras.utils.PyDataset`. A shorter last batch is left
+    out. One-line `ValueError` for what `Dataset` would refuse, and for batches of other sizes.
+
+    >>> import tensorflow as tf
+    >>> digits = load("digits")
+    >>> Stream(tf.data.Dataset.from_tensor_slices((digits.images, digits.labels)).batch(100))
+    Stream('stream', images (1400, 8, 8, 1), 10 classes)
+    """
+
+    def __init__(self, batches, class_names=None, name="stream"):
+        self._epoch, self.name = _reader(batches), name
+        self._indexed = isinstance(batches, keras.utils.PyDataset)
+        self._count = batches.num_batches if self._indexed else None
+        self._look(class_names)
+
+# %% ../nbs/api/03_data.ipynb #8f56bede
+@patch
+def _look(self: Stream, class_names):
+    "Read all batches once: sizes, classes, and a fingerprint that is independent of their order."
+    labels, digests, self.batch_size, self.image_shape = [], [], None, None
+    for images, found in self._checked(range(self._count or 0), class_names):
+        labels.append(found)
+        digests += [hashlib.sha256(i.tobytes() + bytes(l)).digest() for i, l in zip(images, found)]
+    if not labels:
+        raise ValueError("the stream has no batch")
+    labels = np.concatenate(labels)
+    names = class_names or map(str, range(labels.max() + 1))
+    self.class_names, self.steps_per_epoch = tuple(map(str, names)), len(labels) // self.batch_size
+    self.class_counts = np.bincount(labels[labels >= 0], minlength=self.num_classes)
+    self._count = self.steps_per_epoch  # without a shorter last batch
+    text = repr((len(labels), *self.image_shape)).encode() + b"".join(sorted(digests))
+    self.fingerprint = hashlib.sha256(text).hexdigest()
+
+# %% ../nbs/api/03_data.ipynb #9f3f61b9
+@patch
+def _checked(self: Stream, indices, class_names=None):
+    "The full batches of an epoch as (uint8 images, int64 labels), checked."
+    last = False
+    for images, labels in self._epoch(indices):
+        images = as_images(images)
+        labels = as_labels(labels, len(images), class_names and len(class_names))
+        self.batch_size = self.batch_size or len(images)
+        self.image_shape = self.image_shape or images.shape[1:]
+        if last or len(images) > self.batch_size or images.shape[1:] != self.image_shape:
+            expected = (self.batch_size, *self.image_shape)
+            raise ValueError(f"batches must all be {expected}, got one of {images.shape}")
+        last = len(images) < self.batch_size
+        if len(images) == self.batch_size:
+            yield images, labels
+
+# %% ../nbs/api/03_data.ipynb #fbbd4287
+@patch(as_prop=True)
+def num_classes(self: Stream) -> int:
+    return len(self.class_names)
+
+
+@patch
+def __len__(self: Stream):
+    return self.steps_per_epoch * self.batch_size
+
+
+@patch
+def __repr__(self: Stream):
+    shape = (len(self), *self.image_shape)
+    return f"Stream({self.name!r}, images {shape}, {self.num_classes} classes)"
+
+# %% ../nbs/api/03_data.ipynb #913cce54
+@patch
+def batches(self: Stream, seed: int = 0, start_step: int = 0):
+    "Endless batches (images uint8 (B, H, W, C), labels int32 (B,)) from `start_step` on."
+    epoch, skip = divmod(start_step, self.steps_per_epoch)
+    for epoch in count_from(epoch):
+        indices = range(self.steps_per_epoch)
+        if self._indexed:
+            indices = np.random.default_rng((seed, epoch)).permutation(self._count)
+            indices, skip = indices[skip:], 0
+        for images, labels in islice(self._checked(indices), skip, None):
+            yield images, labels.astype("int32")
+        skip = 0
+
+# %% ../nbs/api/03_data.ipynb #e391848b
+@patch
+def head(self: Stream, count: int) -> Dataset:
+    "The first `count` labelled images, in memory, for evaluation."
+    images, labels, found = [], [], 0
+    for batch, classes in self._checked(range(self._count or 0)):
+        images.append(batch[classes >= 0][: count - found])
+        labels.append(classes[classes >= 0][: count - found])
+        found += len(labels[-1])
+        if found >= count:
+            break
+    arrays = np.concatenate(images), np.concatenate(labels)
+    return Dataset(*arrays, self.class_names, self.name)

@@ -232,8 +232,10 @@ def test_alarm_fires_on_collapse_only():
 def test_best_generator_is_kept_over_a_pause(tmp_path):
     "Paused at step 40 of 80 and picked up: the same evaluations and the same best generator."
     options = dict(evaluate_every=20, verbose=False)
-    whole = fit("digits", steps=80, outdir=tmp_path / "whole", **options)
-    fit("digits", steps=40, outdir=tmp_path / "parts", **options)
+    with pytest.warns(CollapseWarning):
+        whole = fit("digits", steps=80, outdir=tmp_path / "whole", **options)
+    with pytest.warns(CollapseWarning):
+        fit("digits", steps=40, outdir=tmp_path / "parts", **options)
     parts = fit("digits", steps=80, outdir=tmp_path / "parts", **options)
     for key in ("frechet_distance", "judge_accuracy", "ms_ssim_max"):
         np.testing.assert_array_equal(parts.history[key], whole.history[key], err_msg=key)
@@ -304,7 +306,9 @@ def test_fewer_images_than_classes():
 
 
 def test_the_best_generator_comes_with_its_step(tmp_path):
-    run = fit("digits", steps=6, log_every=2, evaluate_every=2, outdir=tmp_path, verbose=False)
+    options = dict(log_every=2, evaluate_every=2, outdir=tmp_path, verbose=False)
+    with pytest.warns(CollapseWarning):
+        run = fit("digits", steps=6, **options)
     best = int(np.argmin(run.history["frechet_distance"]))
     found = load_run(tmp_path, best=True)
     assert found.history["step"] == run.history["step"][: best + 1]
@@ -395,7 +399,8 @@ def test_error_of_a_class_similarity_is_what_it_is():
 
 
 def test_export_of_the_best_generator_is_of_its_step(tmp_path):
-    run = fit("digits", steps=9, evaluate_every=3, outdir=tmp_path / "run", verbose=False)
+    with pytest.warns(CollapseWarning):
+        run = fit("digits", steps=9, evaluate_every=3, outdir=tmp_path / "run", verbose=False)
     best = load_run(run.outdir, best=True)
     best.history = {key: values[:2] for key, values in best.history.items()}  # as if of step 6
     for step, name in ((9, "report"), (6, "report_best")):
