@@ -31,7 +31,7 @@ from acgan_nb.sources import (
 
 # %% auto #0
 __all__ = ['from_pixels', 'to_pixels', 'as_images', 'as_labels', 'Dataset', 'load', 'check_outside', 'hide_labels',
-           'repeat_labelled', 'image_grid', 'batch_indices', 'batches', 'check_batch_size', 'is_streamable', 'Stream']
+           'repeat_labelled', 'image_grid', 'check_batch_size', 'batch_indices', 'batches', 'is_streamable', 'Stream']
 
 # %% ../nbs/api/03_data.ipynb #ac242cab
 def from_pixels(images):
@@ -72,22 +72,18 @@ def as_images(images):
     _check_float_range(images)
     return to_pixels(images)
 
-# %% ../nbs/api/03_data.ipynb #394fd38a
+# %% ../nbs/api/03_data.ipynb #4a91334c
 def _check_float_range(images):
+    "`ValueError` for NaN, for values outside [-1, 1], and for what looks like [0, 1]."
     low, high = images.min(), images.max()  # NaN anywhere makes both NaN
     if not np.isfinite([low, high]).all():
         raise ValueError("images contain NaN or infinite pixels")
-    if low < -1 or high > 1:
-        raise ValueError(
-            f"float images must lie in [-1, 1], found [{low:g}, {high:g}]; pass uint8 for 0..255"
-        )
-    if low >= 0 and high > 0:
-        raise ValueError(
-            f"float images must lie in [-1, 1], found [{low:g}, {high:g}]; "
-            "for [0, 1] images pass images * 2 - 1"
-        )
+    outside = low < -1 or high > 1
+    if outside or (low >= 0 and high > 0):
+        advice = "pass uint8 for 0..255" if outside else "for [0, 1] images pass images * 2 - 1"
+        raise ValueError(f"float images must lie in [-1, 1], found [{low:g}, {high:g}]; {advice}")
 
-# %% ../nbs/api/03_data.ipynb #63c1d2ad
+# %% ../nbs/api/03_data.ipynb #0f2e9b97
 def as_labels(labels, count, num_classes=None):
     "Class ids -> int64 (N,) in -1..K-1, or a one-line `ValueError`."
     labels = np.asarray(labels)
@@ -104,8 +100,9 @@ def as_labels(labels, count, num_classes=None):
         raise ValueError(f"label {bad[0]} is out of range: {allowed}, or -1 for unlabelled")
     return labels.astype("int64")
 
-# %% ../nbs/api/03_data.ipynb #cf9a6bbc
+# %% ../nbs/api/03_data.ipynb #162b683f
 def distinct_names(class_names):
+    "As a tuple of strings; `ValueError` if one is there twice."
     names = tuple(map(str, class_names))
     if repeated := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"class_names must differ, {repeated[0]!r} is there twice")
@@ -113,11 +110,12 @@ def distinct_names(class_names):
 
 
 def number_names(labels):
+    "The names of classes that have none: 0..K-1."
     if labels.max() < 0:
         raise ValueError("there is no labelled image")
     return tuple(map(str, range(labels.max() + 1)))
 
-# %% ../nbs/api/03_data.ipynb #d162f1a4
+# %% ../nbs/api/03_data.ipynb #d14c1c35
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Labelled images. `images` uint8 (N, H, W, C); `labels` int (N,) in 0..K-1, -1 = unlabelled.
@@ -143,26 +141,6 @@ class Dataset:
         for key, value in dict(images=images, labels=labels, class_names=names).items():
             object.__setattr__(self, key, value)
 
-    def __len__(self):
-        return len(self.images)
-
-    def __repr__(self):
-        return f"Dataset({self.name!r}, images {self.images.shape}, {self.num_classes} classes)"
-
-    @property
-    def image_shape(self):
-        "(H, W, C)."
-        return self.images.shape[1:]
-
-    @property
-    def num_classes(self):
-        return len(self.class_names)
-
-    @property
-    def class_counts(self):
-        "Images of each class, (K,); the unlabelled ones are not counted."
-        return np.bincount(self.labels[self.labels >= 0], minlength=self.num_classes)
-
     @cached_property
     def fingerprint(self):
         "sha256 over shape, pixels and labels: two runs on the same fingerprint saw the same data."
@@ -171,22 +149,51 @@ class Dataset:
         digest.update(self.labels.astype("<i8").tobytes())
         return digest.hexdigest()
 
-    def subset(self, classes):
-        """The images of these classes (ids or names), relabelled 0..len(classes)-1 in that order.
+# %% ../nbs/api/03_data.ipynb #7c3be12f
+@patch
+def __len__(self: Dataset):
+    return len(self.images)
 
-        >>> load("digits").subset([3, "7"]).class_names
-        ('3', '7')
-        """
-        ids = class_ids(classes, self.class_names)
-        if ids == list(range(self.num_classes)) and self.labels.min() >= 0:
-            return self  # no copy of some gigabytes
-        new = np.full(self.num_classes, -1)
-        new[ids] = np.arange(len(ids))
-        keep = np.isin(self.labels, ids)
-        names = [self.class_names[i] for i in ids]
-        return Dataset(self.images[keep], new[self.labels[keep]], names, self.name)
 
-# %% ../nbs/api/03_data.ipynb #cc7df6aa
+@patch
+def __repr__(self: Dataset):
+    return f"Dataset({self.name!r}, images {self.images.shape}, {self.num_classes} classes)"
+
+
+@patch(as_prop=True)
+def image_shape(self: Dataset):
+    "(H, W, C)."
+    return self.images.shape[1:]
+
+# %% ../nbs/api/03_data.ipynb #2ca1184b
+@patch(as_prop=True)
+def num_classes(self: Dataset):
+    return len(self.class_names)
+
+
+@patch(as_prop=True)
+def class_counts(self: Dataset):
+    "Images of each class, (K,); the unlabelled ones are not counted."
+    return np.bincount(self.labels[self.labels >= 0], minlength=self.num_classes)
+
+# %% ../nbs/api/03_data.ipynb #f6e9fe4e
+@patch
+def subset(self: Dataset, classes):
+    """The images of these classes (ids or names), relabelled 0..len(classes)-1 in that order.
+
+    >>> load("digits").subset([3, "7"]).class_names
+    ('3', '7')
+    """
+    ids = class_ids(classes, self.class_names)
+    if ids == list(range(self.num_classes)) and self.labels.min() >= 0:
+        return self  # no copy of some gigabytes
+    new = np.full(self.num_classes, -1)
+    new[ids] = np.arange(len(ids))
+    keep = np.isin(self.labels, ids)
+    names = [self.class_names[i] for i in ids]
+    return Dataset(self.images[keep], new[self.labels[keep]], names, self.name)
+
+# %% ../nbs/api/03_data.ipynb #b3dfc3da
 def load(
     name: str | os.PathLike,  # digits, a TFDS name, or a folder with one sub-folder per class
     split: str = "train",  # train, test, or TFDS' split syntax such as "train[:10%]"
@@ -217,7 +224,7 @@ def load(
         data = replace(data, images=with_channels(data.images, channels))
     return data if classes is None else data.subset(classes)
 
-# %% ../nbs/api/03_data.ipynb #948203e8
+# %% ../nbs/api/03_data.ipynb #02922098
 def check_outside(outdir, name):
     "`ValueError` if a run directory would become a class of the folder of images that is meant."
     if not isinstance(name, (str, os.PathLike)) or (folder := find_folder(name)) is None:
@@ -228,7 +235,7 @@ def check_outside(outdir, name):
             where = f"outdir {str(outdir)!r} is inside the images in {str(parent)!r}"
             raise ValueError(f"{where} and would become one of their classes; choose another")
 
-# %% ../nbs/api/03_data.ipynb #d5a2b67a
+# %% ../nbs/api/03_data.ipynb #10a37da0
 def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:
     """The same images with `keep` labels, shared evenly among the classes; the rest become -1.
 
@@ -237,16 +244,16 @@ def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:
     """
     check_range("keep", keep, data.num_classes, whole=True)
     check_range("seed", seed, 0, whole=True)
-    share, more = divmod(keep, data.num_classes)
+    each, more = divmod(keep, data.num_classes)
     labels, rng = np.full(len(data), -1), np.random.default_rng(seed)
     for k, have in enumerate(data.class_counts):
-        if (wanted := share + (k < more)) > have:
-            name = data.class_names[k]
-            raise ValueError(f"keep={keep} takes {wanted} labels of class {name!r}, it has {have}")
+        if (wanted := each + (k < more)) > have:
+            of = f"of class {data.class_names[k]!r}"
+            raise ValueError(f"keep={keep} takes {wanted} labels {of}, it has {have}")
         labels[rng.choice(np.flatnonzero(data.labels == k), wanted, replace=False)] = k
     return Dataset(data.images, labels, data.class_names, data.name)
 
-# %% ../nbs/api/03_data.ipynb #a63a7e03
+# %% ../nbs/api/03_data.ipynb #5dcc1479
 def repeat_labelled(data: Dataset, share: float = 0.1) -> Dataset:
     """The same images, those with a label repeated until they are about `share` of all; never fewer.
 
@@ -262,7 +269,7 @@ def repeat_labelled(data: Dataset, share: float = 0.1) -> Dataset:
     order = np.concatenate([np.arange(len(data)), np.tile(labelled, more)])
     return Dataset(data.images[order], data.labels[order], data.class_names, data.name)
 
-# %% ../nbs/api/03_data.ipynb #c01e8e2f
+# %% ../nbs/api/03_data.ipynb #6a0fad7c
 def image_grid(images, columns=10, padding=1, background=255):
     """uint8 (N, H, W, C) -> one uint8 image, `columns` to a row, `padding` pixels between them.
 
@@ -277,7 +284,16 @@ def image_grid(images, columns=10, padding=1, background=255):
     sheet = sheet.reshape(rows * (h + padding), columns * (w + padding), c)
     return sheet[: sheet.shape[0] - padding, : sheet.shape[1] - padding]
 
-# %% ../nbs/api/03_data.ipynb #23473de6
+# %% ../nbs/api/03_data.ipynb #c602eeac
+def check_batch_size(batch_size, count):
+    "Steps per epoch; `ValueError` unless 1 <= batch_size <= count."
+    whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
+    if not whole or not 1 <= batch_size <= count:
+        valid = f"1..{count}, the number of images"
+        raise ValueError(f"batch_size must be in {valid}, got {batch_size!r}")
+    return count // int(batch_size)
+
+# %% ../nbs/api/03_data.ipynb #8ead9d01
 def batch_indices(count: int, batch_size: int = 100, *, seed: int = 0, start_step: int = 0):
     """Endless stream of the image numbers (B,) of each step's batch, from `start_step` on.
 
@@ -294,7 +310,7 @@ def _epochs(count, batch_size, steps_per_epoch, seed, epoch, done):
         yield from indices[: steps_per_epoch * batch_size].reshape(-1, batch_size)[done:]
         epoch, done = epoch + 1, 0
 
-# %% ../nbs/api/03_data.ipynb #a730a80d
+# %% ../nbs/api/03_data.ipynb #a72bf504
 def batches(data: Dataset, batch_size: int = 100, *, seed: int = 0, start_step: int = 0):
     """Endless batches (images uint8 (B, H, W, C), labels int32 (B,)), for Keras' `fit`.
 
@@ -305,23 +321,14 @@ def batches(data: Dataset, batch_size: int = 100, *, seed: int = 0, start_step: 
     rows = batch_indices(len(data), batch_size, seed=seed, start_step=start_step)
     return ((data.images[i], data.labels[i].astype("int32")) for i in rows)
 
-# %% ../nbs/api/03_data.ipynb #14a499bf
-def check_batch_size(batch_size, count):
-    "Steps per epoch; `ValueError` unless 1 <= batch_size <= count."
-    whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
-    if not whole or not 1 <= batch_size <= count:
-        valid = f"1..{count}, the number of images"
-        raise ValueError(f"batch_size must be in {valid}, got {batch_size!r}")
-    return count // int(batch_size)
-
-# %% ../nbs/api/03_data.ipynb #e132490c
+# %% ../nbs/api/03_data.ipynb #0df8c76e
 def is_streamable(batches) -> bool:
     "Whether this is a `tf.data.Dataset` or a `keras.utils.PyDataset`, rather than arrays."
     if isinstance(batches, keras.utils.PyDataset):
         return True
     return hasattr(batches, "element_spec") and hasattr(batches, "as_numpy_iterator")
 
-# %% ../nbs/api/03_data.ipynb #df295188
+# %% ../nbs/api/03_data.ipynb #720bfbcd
 def _as_batch(batch, num_classes=None):
     "A pair (images, labels) -> uint8 (B, H, W, C) and int64 (B,), or a one-line `ValueError`."
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
@@ -332,7 +339,7 @@ def _as_batch(batch, num_classes=None):
     images = as_images(images)
     return images, as_labels(labels, len(images), num_classes)
 
-# %% ../nbs/api/03_data.ipynb #d45fccc9
+# %% ../nbs/api/03_data.ipynb #a94717ef
 def _check_source(batches):
     "`ValueError` unless this is a finite source of batches."
     if not is_streamable(batches):
@@ -345,7 +352,7 @@ def _check_source(batches):
     elif int(batches.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
         raise ValueError("the tf.data.Dataset never ends: leave out repeat()")
 
-# %% ../nbs/api/03_data.ipynb #efe59085
+# %% ../nbs/api/03_data.ipynb #4398c1ec
 class Stream:
     """Labelled images in batches that are read when needed and never collected.
 
@@ -366,7 +373,7 @@ class Stream:
         self.batch_size = self.image_shape = None  # those of the first batch
         self._scan()
 
-# %% ../nbs/api/03_data.ipynb #abfa5418
+# %% ../nbs/api/03_data.ipynb #30a9ead4
 @patch
 def _numbered(self: Stream, order, start):
     "(number, batch) of one pass over the source from position `start` on, one at a time."
@@ -374,54 +381,19 @@ def _numbered(self: Stream, order, start):
         return ((int(i), self.source[int(i)]) for i in order[start:])
     return enumerate(self.source.skip(start).as_numpy_iterator(), start)
 
-# %% ../nbs/api/03_data.ipynb #fab72e14
+# %% ../nbs/api/03_data.ipynb #91a2f608
 @patch
 def _check_shape(self: Stream, shape, previous):
     "`ValueError` for a batch of this shape (B, H, W, C) after one of `previous` images."
     self.batch_size = self.batch_size or shape[0]
     self.image_shape = self.image_shape or shape[1:]
     expected = (self.batch_size, *self.image_shape)
-    if shape[1:] != self.image_shape or shape[0] > self.batch_size:
-        raise ValueError(f"shape must be {expected}, got {shape}")
-    if previous is not None and previous < self.batch_size:
-        raise ValueError(f"shape must be {expected}, got {shape} after a batch of {previous}")
+    fits = shape[1:] == self.image_shape and shape[0] <= self.batch_size
+    if not fits or previous < self.batch_size:
+        after = f" after a batch of {previous}" if fits else ""
+        raise ValueError(f"shape must be {expected}, got {shape}{after}")
 
-# %% ../nbs/api/03_data.ipynb #d293bf32
-@patch
-def _read(self: Stream, order, start=0):
-    "The batches of one pass, checked: images uint8 (B, H, W, C), labels int64 (B,)."
-    previous = None
-    for number, batch in self._numbered(order, start):
-        try:
-            images, labels = _as_batch(batch, self.num_classes or None)
-            self._check_shape(images.shape, previous)
-        except ValueError as error:
-            raise ValueError(f"{self.name!r}, batch {number}: {error}") from None
-        previous = len(images)
-        yield images, labels
-
-# %% ../nbs/api/03_data.ipynb #d38bbd03
-@patch
-def _scan(self: Stream):
-    "One pass over the source: class names and counts, steps per epoch, fingerprint."
-    labels, digests = [], []
-    for images, classes in self._read(range(getattr(self.source, "num_batches", 0))):
-        labels.append(classes)
-        digests += map(_digest, images, classes)
-    if not labels:
-        raise ValueError(f"{self.name!r} has no batch")
-    labels = as_labels(np.concatenate(labels), len(digests), self.num_classes or len(digests))
-    self.class_names = self.class_names or number_names(labels)
-    self.class_counts = np.bincount(labels[labels >= 0], minlength=self.num_classes)
-    self.steps_per_epoch = len(labels) // self.batch_size
-    text = repr(self.image_shape).encode() + b"".join(sorted(digests))
-    self.fingerprint = hashlib.sha256(text).hexdigest()
-
-
-def _digest(image, label):
-    return hashlib.sha256(image.tobytes() + int(label).to_bytes(8, "little", signed=True)).digest()
-
-# %% ../nbs/api/03_data.ipynb #5f066470
+# %% ../nbs/api/03_data.ipynb #d5056aba
 @patch(as_prop=True)
 def num_classes(self: Stream):
     return len(self.class_names)
@@ -438,7 +410,43 @@ def __repr__(self: Stream):
     shape = (len(self), *self.image_shape)
     return f"Stream({self.name!r}, images {shape}, {self.num_classes} classes)"
 
-# %% ../nbs/api/03_data.ipynb #318455d0
+# %% ../nbs/api/03_data.ipynb #c5f49d87
+@patch
+def _read(self: Stream, order, start=0):
+    "The batches of one pass, checked: images uint8 (B, H, W, C), labels int64 (B,)."
+    previous = math.inf
+    for number, batch in self._numbered(order, start):
+        try:
+            images, labels = _as_batch(batch, self.num_classes or None)
+            self._check_shape(images.shape, previous)
+        except ValueError as error:
+            raise ValueError(f"{self.name!r}, batch {number}: {error}") from None
+        previous = len(images)
+        yield images, labels
+
+# %% ../nbs/api/03_data.ipynb #2eac39f4
+def _digest(image, label):
+    "32 bytes that depend on pixels and label."
+    return hashlib.sha256(image.tobytes() + int(label).to_bytes(8, "little", signed=True)).digest()
+
+# %% ../nbs/api/03_data.ipynb #dc18c44e
+@patch
+def _scan(self: Stream):
+    "One pass over the source: class names and counts, steps per epoch, fingerprint."
+    labels, digests = [], []
+    for images, classes in self._read(range(getattr(self.source, "num_batches", 0))):
+        labels.append(classes)
+        digests += map(_digest, images, classes)
+    if not labels:
+        raise ValueError(f"{self.name!r} has no batch")
+    labels = as_labels(np.concatenate(labels), len(digests), self.num_classes or len(digests))
+    self.class_names = self.class_names or number_names(labels)
+    self.class_counts = np.bincount(labels[labels >= 0], minlength=self.num_classes)
+    self.steps_per_epoch = len(labels) // self.batch_size
+    text = repr(self.image_shape).encode() + b"".join(sorted(digests))
+    self.fingerprint = hashlib.sha256(text).hexdigest()
+
+# %% ../nbs/api/03_data.ipynb #463c75f3
 @patch
 def batches(self: Stream, seed: int = 0, start_step: int = 0):
     "Endless batches (images uint8 (B, H, W, C), labels int32 (B,)) from `start_step` on."
@@ -458,7 +466,7 @@ def batches(self: Stream, seed: int = 0, start_step: int = 0):
 def _full_batches(self: Stream, order, start=0):
     return (batch for batch in self._read(order, start) if len(batch[0]) == self.batch_size)
 
-# %% ../nbs/api/03_data.ipynb #98f55547
+# %% ../nbs/api/03_data.ipynb #468151c0
 @patch
 def head(self: Stream, count: int) -> Dataset:
     "The first `count` labelled images of the full batches, or all if there are fewer."

@@ -180,7 +180,7 @@ def _size_in_header(path):
         on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
         return image.size[::-1] if on_its_side else image.size
 
-# %% ../nbs/api/02_sources.ipynb #431b52d9
+# %% ../nbs/api/02_sources.ipynb #9fd3ceaf
 def _open_image(path, size=None):
     "The image of a file, grey or RGB, as size x size pixels (None: as it is)."
     with _opened(path) as image:
@@ -193,7 +193,7 @@ def _open_image(path, size=None):
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return _square(image.convert(mode), size)
 
-# %% ../nbs/api/02_sources.ipynb #253af24b
+# %% ../nbs/api/02_sources.ipynb #c6d801ba
 def read_folder(root, split="train", classes=None, size=None):
     "One sub-folder per class -> images, labels, names of those `classes`, in that order."
     folders = class_folders(Path(root), split)
@@ -209,7 +209,7 @@ def read_folder(root, split="train", classes=None, size=None):
     labels = np.repeat(np.arange(len(folders)), [len(part) for part in paths])
     return images, labels, [f.name for f in folders]
 
-# %% ../nbs/api/02_sources.ipynb #d6a6b02d
+# %% ../nbs/api/02_sources.ipynb #277b2657
 def _tfds_builder(name, data_dir=None):
     "TFDS' builder of an image-classification set; otherwise one line that says why not."
     try:
@@ -229,13 +229,14 @@ def _tfds_builder(name, data_dir=None):
         raise ValueError(f"{name!r} is not an image-classification set (no image and label)")
     return builder
 
-# %% ../nbs/api/02_sources.ipynb #db0acf0c
+# %% ../nbs/api/02_sources.ipynb #dc1f7c8d
 def _unknown(name, tfds):
+    "The error for a name that TFDS does not know."
     known = ["digits", *tfds.list_builders(with_community_datasets=False)]
     text = f"no dataset {name!r}: neither a folder, nor 'digits', nor a name TFDS knows"
     return ValueError(text + nearest(name, known))
 
-# %% ../nbs/api/02_sources.ipynb #29be75ab
+# %% ../nbs/api/02_sources.ipynb #1428e2e8
 def _prepare(builder):
     "Download and prepare unless that was done before."
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line per retry says nothing new
@@ -248,7 +249,7 @@ def _prepare(builder):
             "download, or point data_dir / TFDS_DATA_DIR at a prepared copy"
         ) from error
 
-# %% ../nbs/api/02_sources.ipynb #71092641
+# %% ../nbs/api/02_sources.ipynb #e5f623c1
 def _open_split(builder, name, split):
     "A `tf.data.Dataset` of single examples, in the stored order."
     splits = sorted(builder.info.splits)
@@ -259,7 +260,7 @@ def _open_split(builder, name, split):
     except (AssertionError, ValueError) as error:  # TFDS asserts some of its syntax
         raise ValueError(f"{name} has the splits {', '.join(splits)}, not {split!r}") from error
 
-# %% ../nbs/api/02_sources.ipynb #732a7bc8
+# %% ../nbs/api/02_sources.ipynb #0e7caf7e
 def _collect(examples, size, static):
     "A finite `tf.data.Dataset` of single examples -> images, labels; `static`: of one shape."
     if static:
@@ -275,7 +276,7 @@ def _collect(examples, size, static):
         return resize(np.concatenate(images), size), np.concatenate(labels)
     return _stack(images), np.array(labels)
 
-# %% ../nbs/api/02_sources.ipynb #bb04d332
+# %% ../nbs/api/02_sources.ipynb #71640dd8
 def _of_classes(examples, ids):
     "The examples whose label is one of `ids`; None: all."
     if ids is None:
@@ -284,7 +285,7 @@ def _of_classes(examples, ids):
 
     return examples.filter(lambda _, label: tf.reduce_any(label == tf.constant(ids, label.dtype)))
 
-# %% ../nbs/api/02_sources.ipynb #0fc0d804
+# %% ../nbs/api/02_sources.ipynb #bc6c8ddf
 def read_tfds(name, split="train", classes=None, size=None, data_dir=None):
     """A set that TFDS knows by name -> images, labels, names of all classes.
 

@@ -557,3 +557,11 @@ def test_stream_refused(source, names, line):
 
 def test_class_names_of_a_stream_may_be_an_array():
     assert Stream(PIPE, np.array(["a", "b", "c"])).class_names == ("a", "b", "c")
+
+
+def test_a_source_that_can_be_read_once_only_is_one_line():
+    once = iter([(ROWS[:5], STREAMED.labels[:5]), (ROWS[5:10], STREAMED.labels[5:10])])
+    spec = tf.TensorSpec((5, 4, 2, 3), tf.uint8), tf.TensorSpec((5,), tf.int64)
+    stream = Stream(tf.data.Dataset.from_generator(lambda: once, output_signature=spec), name="once")
+    with pytest.raises(ValueError, match="'once' had 2 full batches at first, now 0"):
+        next(stream.batches())
