@@ -17,17 +17,9 @@ import numpy as np
 from fastcore.basics import patch
 
 from .settings import check_choice, check_range
-from acgan_nb.sources import (
-    IMAGE_SUFFIXES,  # noqa: F401 - imported from here by others
-    class_folders,
-    class_ids,
-    find_folder,
-    read_digits,
-    read_folder,
-    read_tfds,
-    resize,
-    with_channels,
-)
+from .sources import IMAGE_SUFFIXES  # noqa: F401 - imported from here by others
+from .sources import class_folders, class_ids, find_folder, resize, with_channels
+from .sources import read_digits, read_folder, read_tfds
 
 # %% auto #0
 __all__ = ['from_pixels', 'to_pixels', 'as_images', 'as_labels', 'Dataset', 'load', 'check_outside', 'hide_labels',
@@ -373,13 +365,15 @@ class Stream:
         self.batch_size = self.image_shape = None  # those of the first batch
         self._scan()
 
-# %% ../nbs/api/03_data.ipynb #30a9ead4
+# %% ../nbs/api/03_data.ipynb #ac342f3d
 @patch
-def _numbered(self: Stream, order, start):
-    "(number, batch) of one pass over the source from position `start` on, one at a time."
+def _numbered(self: Stream, order=None, start=0):
+    "(number, batch) of the batches of this order (None: all) from position `start` on."
     if isinstance(self.source, keras.utils.PyDataset):
+        order = range(self.source.num_batches) if order is None else order
         return ((int(i), self.source[int(i)]) for i in order[start:])
-    return enumerate(self.source.skip(start).as_numpy_iterator(), start)
+    count = -1 if order is None else len(order) - start  # take(-1) takes all
+    return enumerate(self.source.skip(start).take(count).as_numpy_iterator(), start)
 
 # %% ../nbs/api/03_data.ipynb #91a2f608
 @patch
@@ -410,9 +404,9 @@ def __repr__(self: Stream):
     shape = (len(self), *self.image_shape)
     return f"Stream({self.name!r}, images {shape}, {self.num_classes} classes)"
 
-# %% ../nbs/api/03_data.ipynb #c5f49d87
+# %% ../nbs/api/03_data.ipynb #b5dc894d
 @patch
-def _read(self: Stream, order, start=0):
+def _read(self: Stream, order=None, start=0):
     "The batches of one pass, checked: images uint8 (B, H, W, C), labels int64 (B,)."
     previous = math.inf
     for number, batch in self._numbered(order, start):
@@ -434,7 +428,7 @@ def _digest(image, label):
 def _scan(self: Stream):
     "One pass over the source: class names and counts, steps per epoch, fingerprint."
     labels, digests = [], []
-    for images, classes in self._read(range(getattr(self.source, "num_batches", 0))):
+    for images, classes in self._read():
         labels.append(classes)
         digests += map(_digest, images, classes)
     if not labels:
@@ -453,18 +447,15 @@ def batches(self: Stream, seed: int = 0, start_step: int = 0):
     epoch, start = divmod(start_step, self.steps_per_epoch)
     while True:
         order, found = np.random.default_rng((seed, epoch)).permutation(self.steps_per_epoch), start
-        for images, labels in self._full_batches(order, start):
+        for images, labels in self._read(order, start):
+            if len(images) < self.batch_size:
+                break
             yield images, labels.astype("int32")
             found += 1
-        if found != self.steps_per_epoch:  # a source that can be read once only
+        if found != self.steps_per_epoch:  # e.g. a generator that is exhausted
             expected = f"{self.steps_per_epoch} full batches"
             raise ValueError(f"{self.name!r} had {expected} at first, now {found}")
         epoch, start = epoch + 1, 0
-
-
-@patch
-def _full_batches(self: Stream, order, start=0):
-    return (batch for batch in self._read(order, start) if len(batch[0]) == self.batch_size)
 
 # %% ../nbs/api/03_data.ipynb #468151c0
 @patch
@@ -472,7 +463,7 @@ def head(self: Stream, count: int) -> Dataset:
     "The first `count` labelled images of the full batches, or all if there are fewer."
     check_range("count", count, 1, whole=True)
     images, labels = [], []
-    for batch, classes in self._full_batches(range(self.steps_per_epoch)):
+    for batch, classes in self._read(range(self.steps_per_epoch)):
         images += list(batch[classes >= 0])
         labels += list(classes[classes >= 0])
         if len(labels) >= count:
