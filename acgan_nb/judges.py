@@ -25,8 +25,7 @@ from .settings import check_choice, check_range
 from .storage import digest, load_variables, replacing, save_variables
 
 # %% auto #0
-__all__ = ['RECIPES', 'Recipe', 'judge_network', 'Judge', 'train_judge', 'save_judge', 'load_judge', 'make_judge', 'recipe_for',
-           'judge_for']
+__all__ = ['RECIPES', 'Recipe', 'Judge', 'train_judge', 'save_judge', 'load_judge', 'make_judge', 'recipe_for', 'judge_for']
 
 # %% ../nbs/api/13_judges.ipynb #fe5954d6
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from .data import Dataset, as_images, as_labels
 from .settings import check_choice, check_range
 
 # %% auto #0
-__all__ = ['CONTROLS', 'control', 'moments', 'frechet_from_moments', 'frechet_distance', 'kernel_distance', 'inception_score',
-           'precision_recall', 'ms_ssim_configuration', 'ms_ssim', 'class_ms_ssim', 'resolution_hits',
-           'resolution_accuracy', 'subset_std', 'class_means', 'diversity_and_accuracy', 'nearest_neighbours',
-           'largest_step']
+__all__ = ['control', 'moments', 'frechet_distance', 'kernel_distance', 'inception_score', 'precision_recall', 'ms_ssim',
+           'class_ms_ssim', 'resolution_hits', 'resolution_accuracy', 'subset_std', 'class_means',
+           'diversity_and_accuracy', 'nearest_neighbours', 'largest_step']
 
 # %% ../nbs/api/12_metrics.ipynb #cb72c285
 def _gaussian(pool, n, rng):
