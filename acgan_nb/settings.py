@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 
 # %% auto #0
@@ -352,18 +352,3 @@ def check_same(where, old: dict, new: dict):
             ", ".join(f"{key}={c.get(key)!r:.30}" for key in keys[:3]) for c in (old, new)
         )
         raise ValueError(f"{where} holds a run with {old_text}, not {new_text}")
-
-# %% ../nbs/api/00_settings.ipynb #c91ca034
-SWITCHES = {r.name: ((r.default), r.choices or None, r.help) for r in ROWS.values() if r.reading}
-COUNTS = ("epochs", "steps", "evaluate_every", "save_every", "steps_per_execution")
-SETTINGS = NEEDED
-
-
-def complete_switches(switches):
-    s = settings_from(switches)
-    return {k: getattr(s, k) for k in SWITCHES}
-
-
-def check_settings(s):
-    for name in s:
-        check_value(ROWS[name], s[name])

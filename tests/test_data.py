@@ -16,15 +16,9 @@ from PIL import Image
 
 from acgan_nb.cli import main
 from acgan_nb import data
-from acgan_nb.data import (
-    Dataset,
-    batches,
-    class_ids,
-    from_pixels,
-    load,
-    to_pixels,
-)
-from acgan_nb.data import _stack as stack
+from acgan_nb.sources import class_ids
+from acgan_nb.data import Dataset, batches, from_pixels, load, to_pixels
+from acgan_nb.sources import _stack as stack
 from acgan_nb.train import as_dataset
 
 few = settings(max_examples=15, deadline=None)

@@ -16,11 +16,12 @@ from PIL import Image
 from acgan_nb import evaluation, judges, metrics, plots, runs
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, load
-from acgan_nb.gan import class_probabilities
+from acgan_nb.sampling import class_probabilities
 from acgan_nb.metrics import control
-from acgan_nb.monitor import CollapseWarning, reference
+from acgan_nb.monitor import CollapseWarning, real_statistics
 from acgan_nb.report import compare, save_report, summary
-from acgan_nb.runs import Run, export_run, read_history, results_folder
+from acgan_nb.directory import read_history
+from acgan_nb.runs import Run, export_run, results_folder
 from acgan_nb.storage import load_variables, save_variables
 from acgan_nb.train import fit, load_run
 
@@ -217,7 +218,7 @@ def alarm(name):
     "Two evaluations of a broken generator by the callback; whether it warned."
     from acgan_nb.monitor import Monitor
 
-    real = reference(DIGITS, judges.load_judge("digits"))
+    real = real_statistics(DIGITS, judges.load_judge("digits"))
     watch = Monitor(real, every=1, steps=9)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -238,15 +239,17 @@ def test_alarm_fires_on_collapse_only():
 def test_best_generator_is_kept_over_a_pause(tmp_path):
     "Paused at step 40 of 80 and picked up: the same evaluations and the same best generator."
     options = dict(evaluate_every=20, verbose=False)
-    whole = fit("digits", steps=80, outdir=tmp_path / "whole", **options)
-    fit("digits", steps=40, outdir=tmp_path / "parts", **options)
+    with pytest.warns(CollapseWarning):
+        whole = fit("digits", steps=80, outdir=tmp_path / "whole", **options)
+    with pytest.warns(CollapseWarning):
+        fit("digits", steps=40, outdir=tmp_path / "parts", **options)
     parts = fit("digits", steps=80, outdir=tmp_path / "parts", **options)
     for key in ("frechet_distance", "judge_accuracy", "ms_ssim_max"):
         np.testing.assert_array_equal(parts.history[key], whole.history[key], err_msg=key)
     step = int(np.nanargmin(parts.history["frechet_distance"]))
     assert parts.history["step"][step] % 20 == 0
     best = load_run(tmp_path / "parts", best=True)
-    found = reference(DIGITS, judges.load_judge("digits")).compare
+    found = real_statistics(DIGITS, judges.load_judge("digits")).compare
     labels = np.repeat(np.arange(10), 100)
     assert found(best.sample(labels))[0]["frechet_distance"] == pytest.approx(
         parts.history["frechet_distance"][step], rel=1e-3
@@ -310,7 +313,9 @@ def test_fewer_images_than_classes():
 
 
 def test_the_best_generator_comes_with_its_step(tmp_path):
-    run = fit("digits", steps=6, log_every=2, evaluate_every=2, outdir=tmp_path, verbose=False)
+    options = dict(log_every=2, evaluate_every=2, outdir=tmp_path, verbose=False)
+    with pytest.warns(CollapseWarning):
+        run = fit("digits", steps=6, **options)
     best = int(np.argmin(run.history["frechet_distance"]))
     found = load_run(tmp_path, best=True)
     assert found.history["step"] == run.history["step"][: best + 1]
@@ -375,6 +380,24 @@ def test_a_run_directory_has_its_name_as_title(reports, run, tmp_path, monkeypat
         said = CliRunner().invoke(main, ["compare", folder])
         assert said.exit_code == 0 and said.output.split()[2] == "my_run"
     assert evaluation._describe_run(replace(run, outdir=Path(".")))["name"] == "my_run"
+
+
+WAYS = {  # best, truncation, confidence
+    "": (False, None, None),
+    "_best": (True, None, None),
+    "_truncation_1.5_confidence_0.5": (False, 1.5, 0.5),
+    "_best_confidence_0.5": (True, None, 0.5),
+}
+
+
+@pytest.mark.parametrize("suffix", WAYS)
+def test_each_way_to_sample_has_its_report(suffix, reports, run, tmp_path, monkeypatch):
+    monkeypatch.setattr("acgan_nb.report.html_page", lambda *_: "page")
+    best, truncation, confidence = WAYS[suffix]
+    one = replace(run, outdir=tmp_path, truncation=truncation, confidence=confidence)
+    page = save_report(one, reports["real"], DIGITS, best)
+    assert (page.name, page.read_text()) == (f"report{suffix}.html", "page")
+    assert json.loads(page.with_suffix(".json").read_text()) == reports["real"]
 
 
 WRONG = {  # options of an evaluation, what is said about them
@@ -453,7 +476,8 @@ def test_error_of_a_class_similarity_is_what_it_is():
 
 
 def test_export_of_the_best_generator_is_of_its_step(tmp_path):
-    run = fit("digits", steps=9, evaluate_every=3, outdir=tmp_path / "run", verbose=False)
+    with pytest.warns(CollapseWarning):
+        run = fit("digits", steps=9, evaluate_every=3, outdir=tmp_path / "run", verbose=False)
     best = load_run(run.outdir, best=True)
     best.history = {key: values[:2] for key, values in best.history.items()}  # as if of step 6
     for step, name in ((9, "report"), (6, "report_best")):
