@@ -17,6 +17,7 @@ import numpy as np
 
 from . import metrics, plots
 from .data import Dataset
+from .directory import RunDirectory
 from .evaluation import folder_name
 from .runs import Run
 from .storage import replacing
@@ -272,12 +273,6 @@ def html_page(run: Run, report: dict, train: Dataset) -> str:
     head = f'<head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head>'
     return f'<!doctype html><html lang="en">{head}<body><h1>{name}</h1>{body}</body></html>'
 
-# %% ../nbs/api/22_report.ipynb #2c91fedd
-def report_name(run: Run, best: bool = False) -> str:
-    "report, report_best, report_truncation_1.5, ...: one for each way to sample from a run."
-    options = {"truncation": run.truncation, "confidence": run.confidence}
-    return "report" + "_best" * best + "".join(f"_{k}_{v:g}" for k, v in options.items() if v)
-
 # %% ../nbs/api/22_report.ipynb #43caa06a
 def save_report(run: Run, report: dict, train: Dataset, best: bool = False) -> Path:
     """Write the report as .json and .html into the run's directory; returns the page's path.
@@ -292,7 +287,7 @@ def save_report(run: Run, report: dict, train: Dataset, best: bool = False) -> P
     """
     if run.outdir is None:
         raise ValueError("this run has no directory to hold its report: train it with an outdir")
-    path = run.outdir / f"{report_name(run, best)}.json"
+    path = RunDirectory(run.outdir).report_path(best, run.truncation, run.confidence)
     with replacing(path) as file:
         file.write((json.dumps(report, indent=1) + "\n").encode())
     with replacing(path.with_suffix(".html")) as file:
