@@ -42,7 +42,7 @@ from acgan_nb.loop import (
     wait_for_all,
 )
 from .models import ARCHITECTURES, architecture
-from .monitor import EVALUATIONS, Monitor, describe, possible_pairs, reference
+from .monitor import EVALUATIONS, Monitor, describe, possible_pairs, real_statistics
 from acgan_nb.runs import (
     Run,
     build_gan,
@@ -530,7 +530,7 @@ def _train(config, data, outdir, evaluate_every, how):
     written, monitor = outdir if how.writes else None, None
     if evaluate_every:
         judge, pairs = judge_for(data, written), possible_pairs(data)
-        real = reference(data, judge, pairs=pairs, seed=config["seed"])
+        real = real_statistics(data, judge, pairs=pairs, seed=config["seed"])
         config["evaluation"] = {"every": evaluate_every, **describe(real, config["image_shape"])}
         best, stop = written and written / "best.weights", config["on_collapse"] == "stop"
         monitor = Monitor(real, evaluate_every, config["steps"], best, stop)

@@ -14,7 +14,7 @@ from acgan_nb import evaluate, judges, metrics, plots, runs
 from acgan_nb.data import Dataset, load
 from acgan_nb.gan import class_probabilities
 from acgan_nb.metrics import control
-from acgan_nb.monitor import CollapseWarning, reference
+from acgan_nb.monitor import CollapseWarning, real_statistics
 from acgan_nb.runs import Run, export_run, read_history
 from acgan_nb.storage import load_variables, save_variables
 from acgan_nb.train import fit, load_run
@@ -211,7 +211,7 @@ def alarm(name):
     "Two evaluations of a broken generator by the callback; whether it warned."
     from acgan_nb.monitor import Monitor
 
-    real = reference(DIGITS, judges.load_judge("digits"))
+    real = real_statistics(DIGITS, judges.load_judge("digits"))
     watch = Monitor(real, every=1, steps=9)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -240,7 +240,7 @@ def test_best_generator_is_kept_over_a_pause(tmp_path):
     step = int(np.nanargmin(parts.history["frechet_distance"]))
     assert parts.history["step"][step] % 20 == 0
     best = load_run(tmp_path / "parts", best=True)
-    found = reference(DIGITS, judges.load_judge("digits")).compare
+    found = real_statistics(DIGITS, judges.load_judge("digits")).compare
     labels = np.repeat(np.arange(10), 100)
     assert found(best.sample(labels))[0]["frechet_distance"] == pytest.approx(
         parts.history["frechet_distance"][step], rel=1e-3
@@ -379,17 +379,18 @@ def test_images_without_a_label_are_not_read_wrong():
 
 def test_error_of_a_class_similarity_is_what_it_is():
     "Of few images that share pairs: compared with the spread of as many fresh ones."
-    from acgan_nb.monitor import _error, _similarity
+    from acgan_nb.monitor import _error
 
     images, rng = DIGITS.images[DIGITS.labels == 3], np.random.default_rng(0)
     fresh = []
     for seed in range(200):
         part = images[rng.choice(len(images), 15, replace=False)]
-        fresh.append(_similarity(part, np.zeros(15, int), 100, seed).mean())
+        fresh.append(metrics.class_ms_ssim(part, np.zeros(15, int), 100, seed)[0])
     guesses = [_error(images, 15, 100, np.random.default_rng(s)) for s in range(12)]
     truth = np.std(fresh, ddof=1) / np.sqrt(1 - 15 / len(images))  # of a class without end
     assert np.mean(guesses) == pytest.approx(truth, rel=0.2)
-    naive = _similarity(images, np.zeros(len(images), int), 100, 0).std() / 10
+    (i,), (j,) = metrics.within_class_pairs(np.zeros(len(images), int), 100, 0)
+    naive = metrics.ms_ssim(images[i], images[j]).std() / 10
     assert np.mean(guesses) > 1.5 * naive
     assert np.isfinite(_error(images[:2], 15, 100, rng))
 
