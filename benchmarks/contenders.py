@@ -67,13 +67,13 @@ def fit_without_onednn(tick, **settings):
 def our_gan(arch, batch_size, num_classes, noise, bf16=False):
     "A compiled, untrained model: that of a `fit` of no account."
     from acgan_nb.runs import build_gan
-    from acgan_nb.settings import complete_switches
+    from acgan_nb.settings import Settings, recorded
 
     images, _ = arrays(arch, num_classes, 1)
     config = dict(arch=arch, image_shape=list(images.shape[1:]), activation_noise=noise, seed=0)
     config |= dict(class_names=[str(k) for k in range(num_classes)], latent_dim=100, ema=0.999)
     config |= dict(learning_rate=2e-4, d_learning_rate=2e-4, beta_1=0.5, steps=10**6)
-    return build_gan(config | complete_switches(dict(mixed_precision=bf16)))
+    return build_gan(recorded(Settings(mixed_precision=bf16)) | config)
 
 
 def ours_bare(tick, *, arch="cifar10", batch_size=100, num_classes=10, noise=0.1, bf16=False):

@@ -11,7 +11,7 @@ def features(count, width):
 
 def pairs(count, size):
     "Smooth images and noisy copies of them, uint8 (N, size, size, 1)."
-    from acgan_nb.data import resize
+    from acgan_nb.sources import resize
 
     rng = np.random.default_rng(0)
     smooth = resize(rng.integers(0, 256, (count, 8, 8, 1)).astype("uint8"), size)
@@ -112,7 +112,8 @@ def oracle_inception(size):
     logits = torch.tensor(np.log(np.maximum(probabilities(size), 1e-300)))
 
     def call():
-        score.features, score._computed = [logits], None
+        score.reset()
+        score.update(logits)
         return score.compute()[0].item()
 
     return call

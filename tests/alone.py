@@ -1,14 +1,13 @@
-"""Run a notebook alone: python -c CODE NOTEBOOK ABSENT SKIPPED MOCKED.
-
-ABSENT modules cannot be imported, cells marked as SKIPPED are left out, and the data sets MOCKED
-are TFDS' mock. All are words in one argument."""
+"""A notebook run alone, in a process that is then thrown away (crash.Fork)."""
 
 import importlib.abc
 import json
+import os
 import re
 import signal
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -69,16 +68,27 @@ def run(notebook, skipped):
             assert not shell.failed, source
 
 
-if __name__ == "__main__":
-    notebook, absent, skipped, mocked = sys.argv[1], *(set(text.split()) for text in sys.argv[2:])
+def make_alone(site, absent):
+    "Of this project only `site` can be imported, here and in children; ABSENT modules not at all."
+    here = Path(__file__).parent
+    paths = (path for path in sys.path if Path(path).resolve() not in (here, here.parent))
+    sys.path[:] = [str(site), *paths]
+    os.environ["PYTHONPATH"] = str(site)
+    for name in list(sys.modules):
+        if name.partition(".")[0] in absent:
+            del sys.modules[name]
     sys.meta_path.insert(0, Absent(absent))
+
+
+def main(notebook, site, absent, skipped, mocked):
+    "Run it in its folder, without cells SKIPPED; of the data sets MOCKED there is TFDS' mock."
+    os.chdir(notebook.parent)
+    make_alone(site, absent)
+    assert "acgan_nb" not in sys.modules
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with tempfile.TemporaryDirectory() as folder:
-        if mocked:
-            with mock(mocked, folder):
-                run(notebook, skipped)
-        else:
+        with mock(mocked, folder) if mocked else nullcontext():
             run(notebook, skipped)
     import acgan_nb
 
-    print("package", acgan_nb.__file__)
+    assert Path(acgan_nb.__file__).parent == site / "acgan_nb"

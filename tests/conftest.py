@@ -1,16 +1,25 @@
-"A file stays on one worker, with its fixtures; two slow files are spread, fixtures and all."
+"""A file of tests stays on one worker, with its fixtures; notebooks are spread. The longest first."""
 
-import pytest
+import os
 
 import acgan_nb  # noqa: F401  # before TensorFlow, which reads its settings when it is imported
 
-SPREAD = ("test_notebooks.py", "test_reliability.py")
-FIRST = ("test_sweeps.py", "test_evaluate.py", "test_jax.py", "test_devices.py")  # long: no worker should end with one
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # and this, which children inherit
+SPREAD = "test_notebooks.py"
+LONGEST = "sweeps reliability evaluate jax devices gan cli notebooks".split()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.name not in FIRST)
-    for item in items:
-        if item.path.name not in SPREAD:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    names = [f"test_{name}.py" for name in LONGEST]
+    items.sort(key=lambda item: names.index(item.path.name) if item.path.name in names else 99)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return nodeid if file.endswith(SPREAD) else file
+
+    return Files(config, log)

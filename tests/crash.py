@@ -12,77 +12,116 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import random
-import subprocess
+import signal
 import sys
 import tempfile
 import time
+import warnings
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 STEPS = 120
-CHILD = """
-import os, signal, sys
-import numpy as np
-if os.environ.get("KERAS_BACKEND") != "jax":
-    import tensorflow as tf
-    tf.config.experimental.enable_op_determinism()
-from acgan_nb.train import fit
-outdir, steps, fault, at = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-die = lambda: os.kill(os.getpid(), signal.SIGKILL)
-replace, savez, count = os.replace, np.savez, 0
-
-def counted_savez(file, **values):
-    global count
-    savez(file, **values)
-    count += "about" in values  # a checkpoint, not other weights
-    if fault == "half written" and count == at and "about" in values:
-        file.truncate(file.tell() // 2)
-        die()
-
-def counted_replace(source, target):
-    old, new = str(source).endswith("/checkpoint"), str(source).endswith(".checkpoint.tmp")
-    if count == at and (old and fault == "not renamed" or new and fault == "half renamed"):
-        die()
-    replace(source, target)
-
-np.savez, os.replace = counted_savez, counted_replace
-if fault == "quota":
-    import resource
-    resource.setrlimit(resource.RLIMIT_FSIZE, (at, at))
-print("begins", flush=True)
-fit("digits", steps=steps, outdir=outdir, evaluate_every=40, save_every=20, log_every=7,
-    save_minutes=0.05, verbose=False)
-"""
+LIBRARIES = ["keras", "matplotlib.pyplot", "scipy.stats", "IPython.core.interactiveshell"]
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(LIBRARIES)
 
 
-def start(outdir, steps=STEPS, fault="none", at=0) -> subprocess.Popen:
+class Fork(FORKS.Process):
+    """Calls a function in a process that has imported Keras and TensorFlow, and nothing of ours.
+
+    It is forked from one that did only that, which takes seconds: nothing has been computed there,
+    no thread runs. What is printed goes to a file."""
+
+    def __init__(self, printed: Path, function, *arguments):
+        super().__init__(target=function, args=arguments)
+        self.printed = printed
+
+    def run(self):
+        with open(self.printed, "wb") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        super().run()
+
+    def said(self) -> str:
+        return self.printed.read_text()
+
+
+def train(begins, outdir, steps, fault, at):
+    "What each process does: train, unless a fault comes at the checkpoint (or byte) of this number."
+    warnings.simplefilter("ignore")
+    if os.environ.get("KERAS_BACKEND") != "jax":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    from acgan_nb.train import fit
+
+    prepare(fault, at)
+    begins.close()
+    often = dict(evaluate_every=40, save_every=20, log_every=7, save_minutes=0.05)
+    fit("digits", steps=steps, outdir=outdir, verbose=False, **often)
+
+
+def prepare(fault, at):
+    "Die in the middle of writing a checkpoint, or have a disk with room for so many bytes."
+    import numpy as np
+
+    replace, savez, count = os.replace, np.savez, 0
+
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def counted_savez(file, **values):
+        nonlocal count
+        savez(file, **values)
+        count += "about" in values  # a checkpoint, not other weights
+        if fault == "half written" and count == at and "about" in values:
+            file.truncate(file.tell() // 2)
+            die()
+
+    def counted_replace(source, target):
+        old, new = str(source).endswith("/checkpoint"), str(source).endswith(".checkpoint.tmp")
+        if count == at and (old and fault == "not renamed" or new and fault == "half renamed"):
+            die()
+        replace(source, target)
+
+    np.savez, os.replace = counted_savez, counted_replace
+    if fault == "quota":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (at, at))
+
+
+def start(outdir, steps=STEPS, fault="none", at=0) -> Fork:
     "A training process, when it has imported everything and begins."
-    command = [sys.executable, "-W", "ignore", "-c", CHILD, str(outdir), str(steps), fault, str(at)]
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process = subprocess.Popen(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, **pipes)
-    process.stdout.readline()
+    begins, there = FORKS.Pipe(duplex=False)
+    process = Fork(Path(f"{outdir}.txt"), train, there, str(outdir), steps, fault, at)
+    process.start()
+    there.close()
+    begins.poll(None)
     return process
 
 
 def finish(outdir, **options) -> str:
-    "Train to the end; the last line of stderr if that failed."
+    "Train to the end; the last line that was printed if that failed."
     process = start(outdir, **options)
-    _, err = process.communicate()
-    return err.strip().rpartition("\n")[2] if process.returncode else ""
+    process.join()
+    return process.said().strip().rpartition("\n")[2] if process.exitcode else ""
 
 
 def contents(outdir) -> dict:
     "What a run directory holds, without wall-clock seconds: name -> something to compare."
-    from acgan_nb.runs import find_checkpoint, read_history
+    from acgan_nb.directory import RunDirectory
 
     found = {}
     for path in sorted(Path(outdir).rglob("*")):
         name = path.relative_to(outdir).as_posix()
         if path.is_file() and not name.startswith((".", "checkpoint", "history")):
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    checkpoint, history = find_checkpoint(outdir), read_history(Path(outdir) / "history.csv")
+    directory = RunDirectory(outdir)
+    checkpoint, history = directory.find_checkpoint(), directory.read_history()
     for table in (history, checkpoint.history):
         del table["seconds"]
     found["history.csv"] = repr(history)
@@ -100,15 +139,14 @@ def differences(outdir, undisturbed) -> list:
 
 def kill_at_random(outdir, seconds, rng) -> int:
     "Start, kill -9 within so many seconds of training; the step that was saved, -1 if none."
-    from acgan_nb.runs import find_checkpoint
 
     process = start(outdir)
-    try:
-        process.wait(rng.uniform(0, seconds))
-    except subprocess.TimeoutExpired:
-        process.kill()
-    process.communicate()
-    checkpoint = find_checkpoint(outdir)
+    process.join(rng.uniform(0, seconds))
+    process.kill()
+    process.join()
+    from acgan_nb.directory import RunDirectory
+
+    checkpoint = RunDirectory(outdir).find_checkpoint()
     return checkpoint.step if checkpoint else -1
 
 
@@ -122,7 +160,7 @@ def main():
     with tempfile.TemporaryDirectory() as root, ThreadPool(options.jobs) as pool:
         first = Path(root) / "undisturbed"
         process, began = start(first), time.time()
-        process.communicate()
+        process.join()
         seconds, undisturbed = time.time() - began, contents(first)
         print(f"undisturbed: {STEPS} steps in {seconds:.1f} s", flush=True)
 

@@ -20,7 +20,8 @@ import acgan_nb.train
 from acgan_nb.data import Dataset
 from acgan_nb.gan import LOGS
 from acgan_nb.judges import Judge, judge_network
-from acgan_nb.loop import data_parallel, join_processes, process, scope, training_steps
+from acgan_nb.devices import data_parallel, distribution_scope, join_processes, process_index
+from acgan_nb.loop import training_steps
 from acgan_nb.runs import build_gan, load_run
 from acgan_nb.train import check_fit, fit
 
@@ -36,7 +37,7 @@ SOME = Dataset(DIGITS.images, np.where(np.arange(len(DIGITS)) % 7 < 5, DIGITS.la
 def steps_with_sgd(devices, counts=(1,) * 5, sgd=(), **switches):
     "Five steps in so many calls: all weights then, the logs, and how often a step was traced."
     distribution = data_parallel(devices, 40)
-    with scope(distribution):
+    with distribution_scope(distribution):
         gan = build_gan(configuration(**switches))
         game = dict(gan.game)
         gan.compile(*(keras.optimizers.SGD(0.1, **dict(sgd)) for _ in range(2)), **game)
@@ -80,7 +81,7 @@ def randomness(folder):
     import tensorflow as tf
 
     distribution = data_parallel(2, 40)
-    with scope(distribution):
+    with distribution_scope(distribution):
         gan = build_gan(configuration() | {"arch": "tiny"})
         layers = gan.discriminator.layers
         dropout = [layer for layer in layers if isinstance(layer, keras.layers.Dropout)][0]

@@ -18,8 +18,15 @@ import numpy as np
 
 from acgan_nb.data import Dataset, load
 from acgan_nb.gan import ACGAN
-from acgan_nb.loop import data_parallel, scope, training_steps
-from acgan_nb.models import ARCHITECTURES, Architecture, Row, build_discriminator, build_generator
+from acgan_nb.devices import data_parallel, distribution_scope
+from acgan_nb.loop import training_steps
+from acgan_nb.models import (
+    ARCHITECTURES,
+    Architecture,
+    Row,
+    build_discriminator,
+    build_generator,
+)
 from acgan_nb.runs import build_gan
 from acgan_nb.train import fit
 
@@ -113,7 +120,7 @@ def compilations(folder):
     found = []
     for devices, most, resident in ((1, 1, True), (1, 3, False), (2, 3, True)):
         distribution = data_parallel(devices)
-        with scope(distribution):
+        with distribution_scope(distribution):
             gan = ACGAN(build_generator("tiny"), build_discriminator("tiny"))
             gan.compile()
         options = dict(most=most, resident=resident, distribution=distribution)

@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+import acgan_nb.plan
 import acgan_nb.train
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, hide_labels, load
-from acgan_nb.evaluate import evaluate
+from acgan_nb.evaluation import evaluate
 from acgan_nb.plots import latent_sweep, real_and_generated, training_curves
 from acgan_nb.runs import run_data
 from acgan_nb.train import fit, load_run
@@ -210,7 +211,7 @@ def test_tensorboard(installed, monkeypatch):
             raise metadata.PackageNotFoundError(name)
         return "1"
 
-    monkeypatch.setattr(acgan_nb.train.metadata, "version", version)
+    monkeypatch.setattr(acgan_nb.plan.metadata, "version", version)
     needs = "needs an outdir" if installed else "needs `pip install tensorboard`"
     check(partial(fit, DATA, tensorboard=True), ValueError, f"tensorboard=True {needs}")
 

@@ -23,61 +23,38 @@ import acgan_nb.train
 from acgan_nb import cli, judges
 from acgan_nb.cli import main
 from acgan_nb.data import load
+from acgan_nb.directory import RunDirectory
 from acgan_nb.gan import LOGS
+from acgan_nb.monitor import CollapseWarning
 from acgan_nb.runs import export_run, run_data
-from acgan_nb.settings import SWITCHES
+from acgan_nb.settings import ROWS
 from acgan_nb.storage import digest
 from acgan_nb.train import fit, load_pretrained, load_run, train_command
 
 COMMANDS = sorted(main.commands)
 OPTIONS = {option.name: option for option in main.commands["train"].params}
-REACHED = {  # keyword of fit: the arguments that set it, and its value then
-    "arch": ("--arch mnist", "mnist"),
-    "epochs": ("--epochs 3", 3),
-    "steps": ("--steps 7", 7),
-    "batch_size": ("--batch-size 20", 20),
-    "latent_dim": ("--nz 30", 30),
-    "learning_rate": ("--lr 3e-4", 3e-4),
-    "d_learning_rate": ("--lr-d 1e-4", 1e-4),
-    "beta_1": ("--beta1 0.4", 0.4),
-    "activation_noise": ("--activation-noise 0.2", 0.2),
-    "ema": ("--ema 0.99", 0.99),
-    "seed": ("--seed 5", 5),
-    "outdir": ("--outdir there", Path("there")),
-    "resume": ("--no-resume", False),
-    "save_every": ("--save-every 30", 30),
-    "save_minutes": ("--save-minutes 2.5", 2.5),
-    "clip_norm": ("--clip-norm 5", 5.0),
-    "on_divergence": ("--on-divergence rollback", "rollback"),
-    "on_collapse": ("--on-collapse stop", "stop"),
-    "evaluate_every": ("--evaluate-every 50", 50),
-    "verbose": ("--quiet", False),
-    "log_every": ("--log-every 9", 9),
-    "tensorboard": ("--tensorboard", True),
-    "steps_per_execution": ("--steps-per-execution 4", 4),
-    "devices": ("--devices 2", 2),
-    "classes": ("--classes 3,cat", ["3", "cat"]),
-    "size": ("--size 28", 28),
-    "data_dir": ("--data-dir d", "d"),
-    "linear": ("--linear units", "units"),
-    "label_input": ("--label-input embedding", "embedding"),
-    "latent": ("--latent uniform", "uniform"),
-    "objective": ("--objective minimax", "minimax"),
-    "class_weight": ("--class-weight 0.5", 0.5),
-    "g_class_weight": ("--g-class-weight 0.1", 0.1),
-    "class_loss_on_fake": ("--no-class-loss-on-fake", False),
-    "class_head": ("--class-head adc", "adc"),
-    "spectral_norm": ("--spectral-norm", True),
-    "label_smoothing": ("--label-smoothing 0.1", 0.1),
-    "batch_statistics": ("--batch-statistics joint", "joint"),
-    "synchronized_batch_norm": ("--no-synchronized-batch-norm", False),
-    "noise_schedule": ("--noise-schedule linear", "linear"),
-    "mixed_precision": ("--mixed-precision", True),
+PLAIN = {"outdir": Path("runs/digits"), "resume": True, "verbose": True}  # no settings
+DEFAULTS = {**{row.name: row.default for row in ROWS.values()}, **PLAIN}
+
+
+def argument(row, flag):
+    "What sets a row to a value that is not its default, and that value."
+    if row.kind is bool:
+        return f"--no-{flag}" if row.default else f"--{flag}", not row.default
+    value = {int: 7, float: 0.25, str: (*row.choices, "cat")[-1], list: ["3", "cat"]}[row.kind]
+    return f"--{flag} {','.join(value) if row.kind is list else value}", value
+
+
+REACHED = {
+    flag: (row.name, *argument(row, flag))
+    for row in ROWS.values()
+    for flag in row.flags or (row.name.replace("_", "-"),)
 }
-LIBRARY_ONLY = {"data", "callbacks", "switches"}  # data is the command's argument
-DEFAULTS = {name: p.default for name, p in inspect.signature(fit).parameters.items()}
-DEFAULTS = {**DEFAULTS, **{name: row[0] for name, row in SWITCHES.items()}}
-DEFAULTS["outdir"] = Path("runs/digits")
+REACHED |= {
+    "outdir": ("outdir", "--outdir there", Path("there")),
+    "resume": ("resume", "--no-resume", False),
+    "quiet": ("verbose", "--quiet", False),
+}
 
 
 def python(code, *args):
@@ -107,13 +84,12 @@ def test_help_without_tensorflow(command):
         assert name.upper() in done.stdout.upper()
 
 
-@pytest.mark.parametrize("name", SWITCHES)
-def test_switch_is_an_option(name):
-    default, choices, help = SWITCHES[name]
-    option, flag = OPTIONS[name], "--" + name.replace("_", "-")
-    assert flag in option.opts and option.default == default and option.help == help
-    assert tuple(getattr(option.type, "choices", ())) == (choices or ())
-    assert option.secondary_opts == ["--no-" + flag[2:]] * isinstance(default, bool)
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_row_is_an_option(row):
+    option = OPTIONS[row.name]
+    assert option.default == row.default and option.help == row.help
+    assert tuple(getattr(option.type, "choices", ())) == row.choices
+    assert bool(option.secondary_opts) == (row.kind is bool and row.default)
 
 
 def passed(monkeypatch, arguments=""):
@@ -130,15 +106,19 @@ def passed(monkeypatch, arguments=""):
 
 
 def test_defaults_are_those_of_fit(monkeypatch):
-    expected = {name: value for name, value in DEFAULTS.items() if name not in LIBRARY_ONLY}
     found = passed(monkeypatch)
-    assert found == expected and REACHED.keys() == expected.keys()
-    assert {k: type(v) for k, v in found.items()} == {k: type(v) for k, v in expected.items()}
+    assert found == DEFAULTS
+    assert {k: type(v) for k, v in found.items()} == {k: type(v) for k, v in DEFAULTS.items()}
+    signature = inspect.signature(fit).parameters
+    for name in signature.keys() & ROWS.keys():
+        assert signature[name].default == ROWS[name].default, name
+    assert len(signature) <= 18 and signature.keys() - ROWS.keys() == {
+        "data", "outdir", "resume", "callbacks", "verbose", "settings"}
 
 
-@pytest.mark.parametrize("name", REACHED)
-def test_keyword_is_reached(name, monkeypatch):
-    arguments, value = REACHED[name]
+@pytest.mark.parametrize("flag", REACHED)
+def test_keyword_is_reached(flag, monkeypatch):
+    name, arguments, value = REACHED[flag]
     assert value != DEFAULTS[name]
     assert passed(monkeypatch, arguments) == {**passed(monkeypatch), name: value}
 
@@ -162,7 +142,7 @@ def test_run_directory(digits):
     assert {p.name for p in digits.iterdir()} >= names | {"checkpoint", "generator.weights"}
     assert {p.name for p in digits.glob(".*")} <= {".lock"}
     config = json.loads((digits / "config.json").read_text())
-    expected = {"steps": 5, "arch": "digits", **{name: DEFAULTS[name] for name in SWITCHES}}
+    expected = {"steps": 5, "arch": "digits", **{r.name: r.default for r in ROWS.values() if r.reading}}
     expected["g_class_weight"] = expected["class_weight"]
     assert expected.items() <= config.items()
     assert config["fingerprint"] == load("digits").fingerprint
@@ -243,7 +223,8 @@ def test_evaluate_and_compare(digits, tmp_path):
 
 def test_best_generator(tmp_path):
     run = tmp_path / "run"
-    acgan("train", "digits", "--steps", 6, "--evaluate-every", 2, "--outdir", run, "--quiet")
+    with pytest.warns(CollapseWarning):
+        acgan("train", "digits", "--steps", 6, "--evaluate-every", 2, "--outdir", run, "--quiet")
     with open(run / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["step"]) for row in rows] == [2, 4, 6]
@@ -416,7 +397,7 @@ def test_a_film_keeps_its_colours(tmp_path):
     (tmp_path / "samples").mkdir()
     for step in (1, 2):
         Image.fromarray(sheet).save(tmp_path / "samples" / f"step_{step:06d}.png")
-    acgan_nb.train.save_gif(tmp_path, height=64)
+    RunDirectory(tmp_path).write_film(height=64)
     film = Image.open(tmp_path / "samples.gif")
     web_colours = Image.fromarray(sheet).convert("P")
     far, too_far = (

@@ -3,19 +3,25 @@
 import json
 import sys
 import warnings
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
-from acgan_nb import evaluate, judges, metrics, plots, runs
+from acgan_nb import evaluation, judges, metrics, plots, runs
+from acgan_nb.cli import main
 from acgan_nb.data import Dataset, load
-from acgan_nb.gan import class_probabilities
+from acgan_nb.sampling import class_probabilities
 from acgan_nb.metrics import control
 from acgan_nb.monitor import CollapseWarning, real_statistics
-from acgan_nb.runs import Run, export_run, read_history
+from acgan_nb.report import compare, save_report, summary
+from acgan_nb.directory import read_history
+from acgan_nb.runs import Run, export_run, results_folder
 from acgan_nb.storage import load_variables, save_variables
 from acgan_nb.train import fit, load_run
 
@@ -135,39 +141,39 @@ LADDER = ["real", "gaussian", "collapsed", "noise"]
 @pytest.fixture(scope="module")
 def reports(run):
     options = dict(train=DIGITS, test=TEST, samples=1000, gan_train_seeds=0)
-    return {n: evaluate.evaluate(Generator(n, run), **options) for n in ("real", "collapsed")}
+    return {n: evaluation.evaluate(Generator(n, run), **options) for n in ("real", "collapsed")}
 
 
 @pytest.fixture(scope="module")
-def measured():
+def measures():
     "Every measure of each broken generator."
     judge, labels = judges.load_judge("digits"), np.arange(1000) % 10
     samples = {name: control(name, DIGITS, labels) for name in [*LADDER, "swapped"]}
-    return {name: evaluate.measure(x, labels, TEST, judge) for name, x in samples.items()}
+    return {name: evaluation.compute_measures(x, labels, TEST, judge) for name, x in samples.items()}
 
 
 @pytest.fixture(scope="module")
 def gan_train(run):
     "GAN-train of each broken generator, one seed."
-    draws = {n: evaluate.sampler(Generator(n, run), DIGITS, 1400) for n in [*LADDER, "swapped"]}
-    return {n: evaluate.gan_train(draw, TEST, seeds=1)["gan_train"] for n, draw in draws.items()}
+    draws = {n: evaluation.sampler(Generator(n, run), DIGITS, 1400) for n in [*LADDER, "swapped"]}
+    return {n: evaluation.gan_train(draw, TEST, seeds=1)["gan_train"] for n, draw in draws.items()}
 
 
-def test_ladder_of_broken_generators(measured, gan_train):
-    assert sorted(LADDER, key=lambda name: measured[name]["frechet_distance"]) == LADDER
+def test_ladder_of_broken_generators(measures, gan_train):
+    assert sorted(LADDER, key=lambda name: measures[name]["frechet_distance"]) == LADDER
     assert sorted(LADDER, key=lambda name: -gan_train[name]) == LADDER
-    assert measured["collapsed"]["recall"] == 0 and measured["real"]["recall"] > 0.7
-    assert measured["swapped"]["gan_test"] < 0.02 and gan_train["swapped"] < 0.1
-    assert measured["swapped"]["frechet_distance"] < measured["gaussian"]["frechet_distance"]
-    assert min(measured["collapsed"]["ms_ssim_by_class"]) > 0.999
-    assert measured["noise"]["ms_ssim"] < 0.2
+    assert measures["collapsed"]["recall"] == 0 and measures["real"]["recall"] > 0.7
+    assert measures["swapped"]["gan_test"] < 0.02 and gan_train["swapped"] < 0.1
+    assert measures["swapped"]["frechet_distance"] < measures["gaussian"]["frechet_distance"]
+    assert min(measures["collapsed"]["ms_ssim_by_class"]) > 0.999
+    assert measures["noise"]["ms_ssim"] < 0.2
 
 
 def test_shares_of_broken_generators(reports, run):
     assert reports["collapsed"]["shares"]["classes_below_ms_ssim_limit"] == 0
     assert reports["real"]["shares"]["classes_below_ms_ssim_limit"] >= 0.8
     assert reports["real"]["overfitting"]["copies"] == 1  # it hands out training images
-    assert evaluate.overfitting(Generator("gaussian", run), DIGITS, TEST)["copies"] == 0
+    assert evaluation.overfitting(Generator("gaussian", run), DIGITS, TEST)["copies"] == 0
     better = reports["real"]["shares"]["classes_better_at_full_size"]
     assert better[0] >= 0.8  # at 2 pixels all look alike: at most a class or two are guessed right
 
@@ -190,19 +196,20 @@ def test_report_names_its_circumstances(reports, run):
 
 
 def test_features_of_another_judge(run):
-    "Classes are the judge's business, distances those of the other eye, and the report says so."
-    eye = judges.Judge("stranger", judges.judge_network(8, 1, 1000), about={"class_names": []})
+    "Class names come from the judge, distances from the other network, and the report says so."
+    network = judges.judge_network(8, 1, 1000)
+    other = judges.Judge("stranger", network, about={"class_names": []})
     options = dict(train=DIGITS, test=TEST, samples=300, gan_train_seeds=0)
-    report = evaluate.evaluate(Generator("real", run), eye=eye, **options)
-    assert report["features"] == {"name": "stranger", "hash": eye.hash}
+    report = evaluation.evaluate(Generator("real", run), feature_judge=other, **options)
+    assert report["features"] == {"name": "stranger", "hash": other.hash}
     assert report["judge"]["name"] == "digits" and report["generated"]["gan_test"] > 0.98
-    assert "Inception score by stranger" in evaluate.summary(report)
-    assert "Fréchet distance, digits" not in evaluate.summary(report)
+    assert "Inception score by stranger" in summary(report)
+    assert "Fréchet distance, digits" not in summary(report)
 
 
 def test_evaluation_is_repeatable(reports, run):
     options = dict(train=DIGITS, test=TEST, samples=1000, gan_train_seeds=0)
-    again = evaluate.evaluate(Generator("real", run), **options)
+    again = evaluation.evaluate(Generator("real", run), **options)
     for key, value in again["generated"].items():
         assert reports["real"]["generated"][key] == value, key
 
@@ -232,8 +239,10 @@ def test_alarm_fires_on_collapse_only():
 def test_best_generator_is_kept_over_a_pause(tmp_path):
     "Paused at step 40 of 80 and picked up: the same evaluations and the same best generator."
     options = dict(evaluate_every=20, verbose=False)
-    whole = fit("digits", steps=80, outdir=tmp_path / "whole", **options)
-    fit("digits", steps=40, outdir=tmp_path / "parts", **options)
+    with pytest.warns(CollapseWarning):
+        whole = fit("digits", steps=80, outdir=tmp_path / "whole", **options)
+    with pytest.warns(CollapseWarning):
+        fit("digits", steps=40, outdir=tmp_path / "parts", **options)
     parts = fit("digits", steps=80, outdir=tmp_path / "parts", **options)
     for key in ("frechet_distance", "judge_accuracy", "ms_ssim_max"):
         np.testing.assert_array_equal(parts.history[key], whole.history[key], err_msg=key)
@@ -252,17 +261,17 @@ def test_fidelity_gets_png_folders(monkeypatch):
 
     def calculate_metrics(input1, input2, **options):
         for name, folder in (("samples", input1), ("real", input2)):
-            paths = sorted(evaluate.Path(folder).iterdir())
+            paths = sorted(evaluation.Path(folder).iterdir())
             seen[name] = np.stack([np.asarray(Image.open(p)) for p in paths])
         seen["options"] = options
         return {"frechet_inception_distance": np.float64(12.5)}
 
     stub = SimpleNamespace(calculate_metrics=calculate_metrics)
     monkeypatch.setitem(sys.modules, "torch_fidelity", stub)
-    monkeypatch.setattr(evaluate.metadata, "version", lambda name: "0.4")
+    monkeypatch.setattr(evaluation.metadata, "version", lambda name: "0.4")
     gpu = SimpleNamespace(is_available=lambda: False)
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=gpu))
-    found = evaluate.fidelity_scores(DIGITS.images[:12], TEST.images[:9])
+    found = evaluation.fidelity_scores(DIGITS.images[:12], TEST.images[:9])
     assert found == {"torch_fidelity": "0.4", "frechet_inception_distance": 12.5}
     assert (seen["samples"] == DIGITS.images[:12].repeat(3, -1)).all()
     assert (seen["real"] == TEST.images[:9].repeat(3, -1)).all()
@@ -273,13 +282,13 @@ def test_fidelity_gets_png_folders(monkeypatch):
 def test_fidelity_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(ValueError, match=r"pip install \"acgan_nb\[fidelity\]\""):
-        evaluate.fidelity_scores(DIGITS.images[:2], TEST.images[:2])
+        evaluation.fidelity_scores(DIGITS.images[:2], TEST.images[:2])
 
 
 def test_two_stages_choose_the_better_generator(run):
     runs = {name: Generator(name, run) for name in ("noise", "real")}
     judge = judges.load_judge("digits")
-    found = evaluate.two_stage_inception_score(runs, judge, choose=(300, 10), final=(150, 5))
+    found = evaluation.two_stage_inception_score(runs, judge, choose=(300, 10), final=(150, 5))
     assert found["chosen"] == "real" and found["choose"]["scores"]["noise"][0] < 5
     chosen, final = found["choose"]["scores"]["real"], found["final"]["score"]
     assert final != chosen and final[0] == pytest.approx(chosen[0], rel=0.2)
@@ -289,11 +298,11 @@ def test_real_images_are_enough_of_every_class():
     labels = np.repeat([0, 1, 2], [300, 30, 10])
     data = Dataset(DIGITS.images[:340], labels, "abc")
     for seed in range(20):
-        plain = evaluate.real_sampler(data, 60)(seed)
-        filled = evaluate.real_sampler(data, 60, least=8)(seed)
+        plain = evaluation.real_sampler(data, 60)(seed)
+        filled = evaluation.real_sampler(data, 60, least=8)(seed)
         assert filled.class_counts.min() >= 8 and len(filled) >= 60
         assert (filled.class_counts == np.maximum(plain.class_counts, 8)).all()
-        enough = evaluate.real_sampler(data, 60, least=plain.class_counts.min())(seed)
+        enough = evaluation.real_sampler(data, 60, least=plain.class_counts.min())(seed)
         assert enough.fingerprint == plain.fingerprint  # as ever, where nothing is missing
 
 
@@ -304,7 +313,9 @@ def test_fewer_images_than_classes():
 
 
 def test_the_best_generator_comes_with_its_step(tmp_path):
-    run = fit("digits", steps=6, log_every=2, evaluate_every=2, outdir=tmp_path, verbose=False)
+    options = dict(log_every=2, evaluate_every=2, outdir=tmp_path, verbose=False)
+    with pytest.warns(CollapseWarning):
+        run = fit("digits", steps=6, **options)
     best = int(np.argmin(run.history["frechet_distance"]))
     found = load_run(tmp_path, best=True)
     assert found.history["step"] == run.history["step"][: best + 1]
@@ -312,7 +323,7 @@ def test_the_best_generator_comes_with_its_step(tmp_path):
     assert more["frechet_distance"] == pytest.approx(run.history["frechet_distance"][best])
     save_variables(tmp_path / "best.weights", found.generator.weights, step=np.array(4))
     found = load_run(tmp_path, best=True)
-    assert found.history["step"] == [2, 4] and evaluate._describe_run(found)["step"] == 4
+    assert found.history["step"] == [2, 4] and evaluation._describe_run(found)["step"] == 4
     assert load_run(tmp_path).history["step"] == [2, 4, 6] and load_run(tmp_path).step == 6
     save_variables(tmp_path / "best.weights", found.generator.weights)  # of an earlier version
     assert load_run(tmp_path, best=True).history["step"] == [2, 4, 6]
@@ -332,35 +343,87 @@ def test_the_step_of_a_run_is_that_of_its_weights(tmp_path):
             fit("digits", steps=9, callbacks=callback, **options)
         assert read_history(outdir / "history.csv")["step"][-1] == 6
         run = load_run(outdir)
-        assert run.step == evaluate._describe_run(run)["step"] == 5
+        assert run.step == evaluation._describe_run(run)["step"] == 5
         assert run.history["step"] == rows
 
 
-def with_hashes(report, who, hashes, place):
-    "A directory for each hash that a report's judge, of classes or features, may have."
-    for i, mark in enumerate(hashes):
-        (place / str(i)).mkdir()
-        marked = report | {who: report[who] | {"hash": mark}}
-        (place / str(i) / "report.json").write_text(json.dumps(marked))
-    return [place / str(i) for i in range(len(hashes))]
+def with_hashes(report, key, hashes, folder):
+    "A directory for each hash of a report's judge of classes or features."
+    for i, value in enumerate(hashes):
+        (folder / str(i)).mkdir()
+        changed = report | {key: report[key] | {"hash": value}}
+        (folder / str(i) / "report.json").write_text(json.dumps(changed))
+    return [folder / str(i) for i in range(len(hashes))]
 
 
 def test_numbers_of_other_judges_have_their_own_row(reports, tmp_path):
     one, two = with_hashes(reports["real"], "judge", ("aaaa", "bbbb"), tmp_path)
-    told = evaluate.compare([one, two]).splitlines()
-    assert [line.split("  ")[0] for line in told if line.startswith("GAN-test")] == [
+    lines = compare([one, two]).splitlines()
+    assert [line.split("  ")[0] for line in lines if line.startswith("GAN-test")] == [
         "GAN-test by digits",
         "GAN-test by digits bbbb",
     ]
-    assert told[0].count("real") == 2  # each judge saw the real images
-    counts = [line for line in told if line.startswith("images ")]
+    assert lines[0].count("real") == 2  # each judge saw the real images
+    counts = [line for line in lines if line.startswith("images ")]
     assert len(counts) == 1 and counts[0].count("1,000") == 4
-    assert "GAN-test " in evaluate.compare([one])
+    assert "GAN-test " in compare([one])
+
+
+def test_a_run_directory_has_its_name_as_title(reports, run, tmp_path, monkeypatch):
+    "Also if it is given as `.` or `..`, or with a slash at its end."
+    (inside := tmp_path / "my_run" / "samples").mkdir(parents=True)
+    (tmp_path / "my_run" / "report.json").write_text(json.dumps(reports["real"]))
+    places = {"my_run/": tmp_path, "..": inside, "../../my_run/.": inside, ".": inside.parent}
+    for folder, here in places.items():
+        monkeypatch.chdir(here)
+        assert compare([folder]).splitlines()[0].split()[2:4] == ["my_run", "real"], folder
+        said = CliRunner().invoke(main, ["compare", folder])
+        assert said.exit_code == 0 and said.output.split()[2] == "my_run"
+    assert evaluation._describe_run(replace(run, outdir=Path(".")))["name"] == "my_run"
+
+
+WRONG = {  # options of an evaluation, what is said about them
+    "unknown": (dict(sampels=3), "evaluate has no option 'sampels'; did you mean 'samples'"),
+    "fidelity": (dict(fidelity="maybe"), "fidelity must be one of True, False, got 'maybe'"),
+    "judge": (dict(judge="digits"), "judge must be a Judge such as .* got 'digits'"),
+    "features": (dict(feature_judge="inception"), "feature_judge must be a Judge .* got 'inception'"),
+    "old name": (dict(eye=None), "evaluate has no option 'eye'"),
+    "half": (dict(gan_train_steps=1.5), "gan_train_steps must be a whole number"),
+} | {
+    row.name: ({row.name: row.low - 1}, f"{row.name} must be a whole number at least {row.low}")
+    for row in evaluation.OPTIONS.values()
+    if row.kind is int
+}
+
+
+@pytest.mark.parametrize("options, line", WRONG.values(), ids=WRONG)
+def test_options_of_an_evaluation_are_checked_first(options, line):
+    with pytest.raises(ValueError, match=line) as caught:
+        evaluation.evaluate(None, **options)  # before it looks at the run
+    assert "\n" not in str(caught.value)
+
+
+def test_committed_reports_are_still_read():
+    paths = sorted(results_folder().glob("*/report*.json"))
+    assert len(paths) >= 5
+    for path in paths:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        rows = summary(report).splitlines()
+        assert len(rows) >= 13 and f"{report['generated']['recall']:.3f}" in "".join(rows)
+    folders = sorted({path.parent for path in paths if path.name == "report.json"})
+    title = compare(folders).splitlines()[0]
+    assert all(folder.name in title for folder in folders)
+
+
+def test_images_too_small_to_be_shrunk():
+    column = {"ms_ssim_by_class": [0.1, 0.2], "gan_test_by_class": [1.0, 0.5]}
+    column["resolution"] = {"by_class": [[1.0, 0.5]]}  # of the full size alone
+    assert evaluation._shares(column, column)["classes_better_at_full_size"].tolist() == []
 
 
 def test_a_judge_of_other_classes_is_refused(run):
     with pytest.raises(ValueError, match="'cifar10_16' was not trained on the classes of 'digits'"):
-        evaluate.evaluate(run, train=DIGITS, test=TEST, judge=judges.load_judge("cifar10_16"))
+        evaluation.evaluate(run, train=DIGITS, test=TEST, judge=judges.load_judge("cifar10_16"))
 
 
 def test_a_grey_judge_does_not_fit_colours(monkeypatch):
@@ -396,7 +459,8 @@ def test_error_of_a_class_similarity_is_what_it_is():
 
 
 def test_export_of_the_best_generator_is_of_its_step(tmp_path):
-    run = fit("digits", steps=9, evaluate_every=3, outdir=tmp_path / "run", verbose=False)
+    with pytest.warns(CollapseWarning):
+        run = fit("digits", steps=9, evaluate_every=3, outdir=tmp_path / "run", verbose=False)
     best = load_run(run.outdir, best=True)
     best.history = {key: values[:2] for key, values in best.history.items()}  # as if of step 6
     for step, name in ((9, "report"), (6, "report_best")):
@@ -421,7 +485,7 @@ def test_a_run_in_memory_can_be_kept(tmp_path, monkeypatch):
     far = kept.sample(range(10)).astype(int) - run.sample(range(10))
     assert np.abs(far).max() <= 1
     with pytest.raises(ValueError, match="no directory to hold its report"):
-        evaluate.save_report(run, {}, DIGITS)
+        save_report(run, {}, DIGITS)
 
 
 def test_cosines_are_no_confidence(tmp_path):
@@ -436,12 +500,12 @@ def test_losses_below_zero_are_drawn():
     assert axes[0].get_ylim()[0] < -2 and axes[1].get_ylim() == (0, 1.02)
 
 
-def test_distances_of_other_eyes_have_their_own_row(reports, tmp_path):
+def test_distances_of_other_features_have_their_own_row(reports, tmp_path):
     one, two, three = with_hashes(reports["real"], "features", ("aaaa", "bbbb", "aaaa"), tmp_path)
-    told = evaluate.compare([one, two, three]).splitlines()
-    assert len([line for line in told if "Fréchet" in line]) == 2
-    assert len([line for line in told if "Fréchet" in line and "bbbb" in line]) == 1
-    same = evaluate.compare([one, three]).splitlines()
+    lines = compare([one, two, three]).splitlines()
+    assert len([line for line in lines if "Fréchet" in line]) == 2
+    assert len([line for line in lines if "Fréchet" in line and "bbbb" in line]) == 1
+    same = compare([one, three]).splitlines()
     assert len([line for line in same if "Fréchet" in line]) == 1
 
 
@@ -466,7 +530,7 @@ def test_samples_of_which_d_is_sure(sampled):
     assert (run.sample(labels, seed=3) == sure).all()
     others = sure[~kept].reshape(np.sum(~kept), -1)
     assert len(np.unique(others, axis=0)) == len(others)
-    assert evaluate._describe_run(run)["confidence"] == level
+    assert evaluation._describe_run(run)["confidence"] == level
 
 
 def test_a_confidence_that_cannot_be_had(sampled, monkeypatch):

@@ -127,7 +127,7 @@ def test_inception_score_is_that_of_torchmetrics():
     logits = RNG.standard_normal((400, 10)) * 3
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     theirs = module.InceptionScore(feature=torch.nn.Identity(), splits=1).set_dtype(torch.float64)
-    theirs.features = [torch.tensor(logits)]
+    theirs.update(torch.tensor(logits))
     want = theirs.compute()[0].item()
     assert metrics.inception_score(p, groups=1)[0] == pytest.approx(want, rel=1e-10)
 

@@ -2,7 +2,9 @@
 
 import ast
 import configparser
+import doctest
 import filecmp
+import importlib
 import json
 import os
 import re
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from acgan_nb.sweeps import read_record
+import acgan_nb
 
 ROOT = Path(__file__).parents[1]
 CONFIG = configparser.ConfigParser()
@@ -23,8 +25,12 @@ CONFIG = CONFIG["DEFAULT"]
 NBS = ROOT / "nbs"
 NOTEBOOKS = sorted(NBS.rglob("[!.]*.ipynb"))
 PAGES = [p.relative_to(NBS).as_posix() for p in NOTEBOOKS]
-MODULES = "settings storage data models losses gan metrics judges monitor runs loop".split()
-MODULES += "train plots evaluate sweeps cli".split()
+MODULES = "settings storage sources data devices losses heads models sampling gradients".split()
+MODULES += "gan loop metrics judges monitor directory runs callbacks plan train plots".split()
+MODULES += "evaluation report trials sweeps cli".split()
+PACKAGE = {path.stem: path for path in (ROOT / "acgan_nb").glob("*.py")}
+CODE = {m: PACKAGE[m].read_text(encoding="utf-8") for m in PACKAGE.keys() - {"_modidx"}}
+LAZY = "fit load_run load_pretrained load evaluate ACGAN build_generator build_discriminator Run"
 LEAK = re.compile(rb"/(roo[t]|wor[k]|op[t]|hom[e])/")
 TRACKED = subprocess.run(
     ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -137,16 +143,87 @@ def test_page_has_badge_alt_texts_and_working_links(site, page):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_one_way(module):
-    path = ROOT / "acgan_nb" / f"{module}.py"
-    if not path.exists():
-        pytest.skip("not written yet")
     allowed = MODULES[: MODULES.index(module)]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(CODE[module])):
         if isinstance(node, ast.ImportFrom) and node.level == 1:
             names = [node.module] if node.module else [a.name for a in node.names]
             assert set(names) <= set(allowed)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("acgan_nb."):
             assert node.module.split(".")[1] in allowed
+
+
+def test_every_module_has_its_place():
+    "`docs` is nbdev's business, not a part of what is imported."
+    assert PACKAGE.keys() - {"__init__", "_modidx", "docs"} == set(MODULES)
+
+
+@pytest.mark.parametrize("module", sorted(CODE))
+def test_functions_and_modules_are_short(module):
+    assert len(CODE[module].splitlines()) <= 480
+    for node in ast.walk(ast.parse(CODE[module])):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert node.end_lineno - node.lineno < 40, f"{module}.{node.name}"
+
+
+@pytest.fixture(scope="module")
+def exported():
+    "(the directive, the number of lines below it) of each exported cell."
+    found = []
+    for path in sorted((NBS / "api").glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            text = "".join(cell["source"]).strip()
+            how = re.search(r"^#\| (export[si]?)$", text, re.MULTILINE)
+            if how and cell["cell_type"] == "code":
+                lines = [line for line in text.splitlines() if not line.startswith("#|")]
+                found.append((how[1], len(lines)))
+    return found
+
+
+def test_exported_cells_are_short(exported):
+    short = sum(lines <= 15 for _, lines in exported)
+    assert short / len(exported) >= 0.7
+
+
+def test_exported_source_is_shown(exported):
+    hidden = sum(lines for how, lines in exported if how != "exports")
+    assert hidden / sum(lines for _, lines in exported) <= 0.35
+
+
+def test_few_names_are_public():
+    names = [name for code in CODE.values() for name in public(code)]
+    assert names and len(names) <= 180
+
+
+def public(code):
+    "What `__all__` of a module lists."
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return ast.literal_eval(node.value)
+    return []
+
+
+@pytest.mark.parametrize("pattern", [r"""["']d2d_ce["']""", r"\blabel_smoothing\b"])
+def test_one_idea_is_in_few_modules(pattern):
+    "Else a new head, or a new option of a loss, would have to be told to all of them."
+    assert 1 <= sum(bool(re.search(pattern, code)) for code in CODE.values()) <= 3
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings_are_true(module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert not doctest.testmod(importlib.import_module(f"acgan_nb.{module}")).failed
+
+
+@pytest.mark.parametrize("name", LAZY.split())
+def test_what_the_package_offers_has_an_example(name):
+    assert name in dir(acgan_nb)
+    assert doctest.DocTestParser().get_examples(getattr(acgan_nb, name).__doc__)
+
+
+def test_the_package_itself_is_imported_at_once():
+    code = "import sys, acgan_nb; print(*{'tensorflow', 'keras', 'jax'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, [])
 
 
 def test_readme_commands_are_the_ones_that_are_tested():
@@ -191,6 +268,8 @@ def test_no_machine_leaks_into_the_project():
 
 def test_results_can_be_traced():
     "Each committed run has its settings, seed, fingerprint and history beside its numbers."
+    from acgan_nb.trials import read_record
+
     for folder in filter(Path.is_dir, (ROOT / "results").iterdir()):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         assert re.fullmatch("[0-9a-f]{64}", config["fingerprint"])

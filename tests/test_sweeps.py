@@ -1,5 +1,6 @@
 "Sweeps and splits on local Ray: workers and drivers are killed, and the same call finishes."
 
+import json
 import os
 import signal
 import subprocess
@@ -15,22 +16,32 @@ import numpy as np
 import psutil
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
-from acgan_nb import sweeps
+from acgan_nb import sweeps, trials
 from acgan_nb.cli import main
-from acgan_nb.data import load
-from acgan_nb.runs import find_checkpoint, load_run, read_history
+from acgan_nb.data import Dataset, load
+from acgan_nb.directory import RunDirectory
+from acgan_nb.judges import load_judge
+from acgan_nb.runs import load_run
 from acgan_nb.storage import digest, locked
 from acgan_nb.sweeps import (
     PRESETS,
-    grid,
     load_ensemble,
-    name_trials,
     ray_session,
     splits,
     summary,
     sweep,
     wait_for_lock,
+)
+from acgan_nb.train import fit
+from acgan_nb.trials import (
+    grid,
+    load_test_split,
+    name_trials,
+    read_record,
+    run_trials,
+    write_record,
 )
 
 FEW = dict(steps=60, save_every=10, log_every=10)
@@ -176,8 +187,8 @@ def test_ensemble(divided):
 
 def test_reports_arrays_and_relative_folders(cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    measured = dict(samples=100, pairs=5, gan_train_seeds=0)
-    options = dict(steps=2, evaluate=measured, verbose=False)
+    evaluation = dict(samples=100, pairs=5, gan_train_seeds=0)
+    options = dict(steps=2, evaluate=evaluation, verbose=False)
     rows = sweep(load("digits"), grid(seed=[7]), "here/it", **options)
     assert rows[0]["error"] == "" and (tmp_path / "here/it/seed=7/report.html").exists()
     said = summary(rows).splitlines()
@@ -195,7 +206,7 @@ def ctrl_c_works():
 
 def test_ctrl_c_saves(cluster, tmp_path, ctrl_c_works):
     def press():
-        while len(read_history(tmp_path / "run" / "history.csv")["step"]) < 2:
+        while len(RunDirectory(tmp_path / "run").read_history()["step"]) < 2:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -203,7 +214,7 @@ def test_ctrl_c_saves(cluster, tmp_path, ctrl_c_works):
     options = dict(steps=9999, save_every=9999, log_every=5, verbose=False)
     with pytest.raises(KeyboardInterrupt):
         sweep("digits", {"run": {}}, tmp_path, **options)
-    assert 10 <= find_checkpoint(tmp_path / "run").step < 9999
+    assert 10 <= RunDirectory(tmp_path / "run").find_checkpoint().step < 9999
 
 
 def test_a_worker_of_a_dead_driver_is_waited_for(tmp_path):
@@ -258,6 +269,13 @@ def test_a_mistake_is_one_line_before_anything_starts(change, line, tmp_path):
     with pytest.raises(ValueError) as caught:
         sweep(**arguments)
     assert line in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_judge_of_other_classes_is_refused_before_anything_starts(tmp_path):
+    options = dict(outdir=tmp_path / "new", evaluate=dict(judge=load_judge("digits")))
+    with pytest.raises(ValueError, match="judge 'digits' does not know the classes of trial 'two'"):
+        sweep("digits", {"two": dict(classes=[1, 2])}, **options)
     assert not (tmp_path / "new").exists()
 
 
@@ -356,34 +374,163 @@ def test_a_trial_without_settings_has_a_name():
 
 @pytest.fixture
 def no_training(monkeypatch):
-    "`fit` and the measures stand-ins: what is asked of them, in order."
-    asked, numbers = [], dict.fromkeys(sweeps.MEASURES, 0.5)
+    "`fit` and the measures replaced: the settings with which `fit` is called, in order."
+    calls, numbers = [], dict.fromkeys(trials.MEASURES, 0.5)
 
     def fit(data, outdir, **settings):
-        asked.append(settings)
+        calls.append(settings)
         return SimpleNamespace(history={"seconds": [1.0]})
 
     drawn = SimpleNamespace(images=None, labels=None)
-    monkeypatch.setattr(sweeps, "fit", fit)
-    monkeypatch.setattr(sweeps, "sampler", lambda *_: lambda seed: drawn)
-    monkeypatch.setattr(sweeps, "measure", lambda *_, **__: dict(numbers))
-    monkeypatch.setattr(sweeps, "gan_train", lambda *_: {})
-    return asked
+    monkeypatch.setattr(trials, "fit", fit)
+    monkeypatch.setattr(trials, "sampler", lambda *_: lambda seed: drawn)
+    monkeypatch.setattr(trials, "compute_measures", lambda *_, **__: dict(numbers))
+    monkeypatch.setattr(trials, "gan_train", lambda *_: {})
+    return calls
 
 
-def test_a_row_is_kept_only_for_the_same_question(no_training, tmp_path):
+def test_a_row_is_kept_only_for_the_same_question(no_training, tmp_path, monkeypatch):
     def ask(settings, **options):
-        [row] = sweeps.measured("digits", {"a": settings}, tmp_path, seeds=[0], steps=3, **options)
+        options = dict(seeds=[0], steps=3, verbose=False) | options
+        [row] = run_trials("digits", {"a": settings}, tmp_path, **options)
         return len(no_training)
 
-    assert ask({"class_weight": 1.0}) == ask({"class_weight": 1.0}) == 1
+    assert ask({"class_weight": 1.0}) == ask({"class_weight": 1.0}) == ask({}) == 1
     assert ask({"class_weight": 2.0}) == ask({"class_weight": 2.0}) == 2
     assert ask({"class_weight": 2.0}, samples=300) == 3
+    other = load_judge("digits")
+    object.__setattr__(other, "hash", "another judge's")
+    monkeypatch.setattr(trials, "judge_for", lambda *_: other)
+    assert ask({"class_weight": 2.0}, samples=300) == 4
 
 
-def test_mistakes_of_measured_are_told_before_training(no_training, tmp_path):
-    with pytest.raises(ValueError, match="samples must be a whole number at least 150"):
-        sweeps.measured("digits", {"a": {}}, tmp_path, samples=149, steps=3)
-    with pytest.raises(ValueError, match="trial 'a' has its own classes"):
-        sweeps.measured("digits", {"a": {"classes": ["1", "2"]}}, tmp_path, steps=3)
-    assert not no_training
+def test_numbers_of_numpy_are_like_others(no_training, tmp_path):
+    options = dict(seeds=np.arange(2), samples=np.int64(300), steps=np.int32(3), verbose=False)
+    settings = {"ema": 0.5, "spectral_norm": True}
+    from_numpy = {"ema": np.float64(0.5), "spectral_norm": np.bool_(True)}
+    rows = run_trials("digits", {"a": from_numpy}, tmp_path, **options)
+    assert len(no_training) == 2 and [type(row["seed"]) for row in rows] == [int, int]
+    plain = dict(seeds=[0, 1], samples=300, steps=3, verbose=False)
+    assert run_trials("digits", {"a": settings}, tmp_path, **plain) == rows
+    assert len(no_training) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (dict(samples=149), "samples must be a whole number at least 150"),
+        (dict(trials={"a": {"classes": ["1", "2"]}}), "trial 'a' has its own classes"),
+        (dict(trials={"a": {"classes": {1, 2}}}), "classes must be a number, a string or a list"),
+        (dict(trials={"a": {"seed": 3}}), "trial 'a' sets a seed"),
+        (dict(trials={"a b": {}, "a_b": {}}), "trials 'a b' and 'a_b' would share a folder"),
+        (dict(trials={"a": {}, "b": {"ema": 2.0}}), "trial 'b': ema must be a number"),
+        (dict(trials=[]), "there is no trial"),
+        (dict(seeds=[0, -1]), "seed must be a whole number at least 0"),
+        (dict(seeds=np.array([0.5])), "seed must be a whole number at least 0"),
+        (dict(seeds=3), "seeds must be a list of whole numbers, got 3"),
+        (dict(seeds=[1, 1]), "seed 1 is there twice"),
+        (dict(data=(np.zeros((60, 8, 8)), [0, 1] * 30), batch_size=2), "no test split"),
+    ],
+)
+def test_mistakes_of_run_trials_are_reported_before_training(change, line, no_training, tmp_path):
+    arguments = {"data": "digits", "trials": {"a": {}}, "steps": 3, "verbose": False, **change}
+    with pytest.raises(ValueError, match=line):
+        run_trials(outdir=tmp_path / "new", **arguments)
+    assert not no_training and not (tmp_path / "new").exists()
+
+
+def test_a_record_is_of_the_runs_of_its_rows(tmp_path):
+    runs, digits = tmp_path / "runs", load("digits")
+    older = digits.subset([0, 1])
+    older = Dataset(older.images, older.labels, name="older")
+    fit(older, outdir=runs / "a", steps=1, verbose=False)
+    (runs / "a" / "row.json").write_text("{}")
+    fit(digits, outdir=runs / "b,seed=0", steps=1, verbose=False)
+    rows = [{"trial": "b", "seed": 0, "steps": 1, "seconds": 2.0, "recall": np.float64(0.5)}]
+    record = write_record(tmp_path / "record", rows, runs, trials={"b": {"ema": np.float32(0.5)}})
+    again, about = read_record(record)
+    assert again == [dict(trial="b", seed=0, steps=1, seconds=2, recall=0.5)]
+    assert about["data"] == "digits" and about["fingerprint"] == digits.fingerprint
+    assert about["images"] == len(digits) and about["trials"] == {"b": {"ema": 0.5}}
+    for wrong, where, line in [
+        ([], runs, "there are no rows to record"),
+        (rows, tmp_path, "no run of trial 'b', seed 0, in"),
+    ]:
+        with pytest.raises((ValueError, FileNotFoundError), match=line) as caught:
+            write_record(tmp_path / "no_record", wrong, where)
+        assert "\n" not in str(caught.value) and not (tmp_path / "no_record").exists()
+
+
+@pytest.fixture
+def grey_and_colour(tmp_path):
+    "A folder of images whose training images are grey and of whose test images one is in colour."
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 20), ("test", 4)):
+        for name in "ab":
+            folder = tmp_path / "images" / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 256, (8, 8), "uint8")
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    Image.fromarray(rng.integers(0, 256, (9, 9, 3), "uint8")).save(folder / "colour.png")
+    return tmp_path / "images"
+
+
+def test_a_test_split_is_loaded_as_the_training_data_are(grey_and_colour, cluster, tmp_path):
+    evaluate = dict(samples=10, pairs=1, gan_train_seeds=0)
+    options = dict(steps=1, batch_size=10, evaluate=evaluate, verbose=False, size=8)
+    rows = sweep(grey_and_colour, [{}], tmp_path / "sweep", **options)
+    assert rows[0]["error"] == "" and (rows[0]["outdir"] / "report.json").exists()
+    test = load_test_split(load(grey_and_colour, size=8, classes=["b"]))
+    assert test.images.shape == (5, 8, 8, 1) and test.class_names == ("b",)
+
+
+def test_a_report_counts_only_with_the_same_options(monkeypatch, tmp_path):
+    calls = []
+
+    def evaluate_run(run, train, test, **options):
+        calls.append(options)
+        return {"run": {"step": run.step}}
+
+    def save_report(run, report, train):
+        (run.outdir / "report.json").write_text(json.dumps(report))
+
+    monkeypatch.setattr(sweeps, "evaluate_run", evaluate_run)
+    monkeypatch.setattr(sweeps, "save_report", save_report)
+    digits, test = load("digits"), load("digits", "test")
+
+    def ask(steps=2, **options):
+        options = trials.evaluation_options(options)
+        sweeps._run_trial(digits, test, tmp_path / "run", dict(steps=steps, log_every=1), options)
+        return len(calls)
+
+    assert ask() == ask() == ask(samples=10_000) == 1
+    assert ask(samples=100) == ask(samples=100) == 2
+    assert ask(samples=100, pairs=9) == 3
+    assert ask(samples=100, pairs=9, judge=load_judge("digits")) == 4
+    assert ask(samples=100, pairs=9, judge=load_judge("digits")) == 4
+    assert ask(steps=3, samples=100, pairs=9, judge=load_judge("digits")) == 5
+
+
+@pytest.mark.parametrize(
+    ("gpus", "settings", "line"),
+    [
+        (2, dict(devices=2), None),
+        (2, dict(devices=3), "devices=3, but with gpus=2 a trial has 2"),
+        (0.5, dict(devices=2), "devices=2, but with gpus=0.5 a trial has 1"),
+        (0, dict(devices=2), "devices=2, but with gpus=0 a trial has 1"),
+        (4, dict(devices=3), "batch_size 100 cannot be shared by 3 devices"),
+        (2, dict(devices=0), "devices must be a whole number at least 1"),
+    ],
+)
+def test_devices_are_those_of_the_worker(gpus, settings, line, monkeypatch, tmp_path):
+    "The driver has one CPU and no GPU."
+    def refuse_node(*_):
+        raise RuntimeError("all is checked")
+
+    monkeypatch.setattr(sweeps, "_check_capacity", refuse_node)
+    fake_ray = SimpleNamespace(is_initialized=lambda: True, nodes=list)
+    monkeypatch.setitem(sys.modules, "ray", fake_ray)
+    error = (RuntimeError, "all is checked") if line is None else (ValueError, line)
+    with pytest.raises(error[0], match=error[1]):
+        sweep("digits", {"a": settings}, tmp_path / "new", gpus=gpus)
