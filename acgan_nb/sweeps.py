@@ -32,7 +32,7 @@ from .train import fit
 from .trials import check_all, load_for_trials, name_trials, select_classes, to_plain
 
 # %% auto #0
-__all__ = ['PRESETS', 'split_classes', 'write_plan', 'ray_session', 'sweep', 'summary', 'splits', 'Ensemble', 'load_ensemble']
+__all__ = ['PRESETS', 'split_classes', 'sweep', 'summary', 'splits', 'Ensemble', 'load_ensemble']
 
 # %% ../nbs/api/24_sweeps.ipynb #0471434b
 _RATES = (1e-4, 2e-4, 3e-4)
