@@ -103,7 +103,7 @@ def _names_for(trials):
         named[name] = trial
     return named
 
-# %% ../nbs/api/23_trials.ipynb #46f70b75
+# %% ../nbs/api/23_trials.ipynb #ccf50543
 def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dict:
     """The configuration of the run of `fit(data, **settings)`; `ValueError` if `fit` would refuse.
 
@@ -155,7 +155,7 @@ def check_trials(data: Dataset, trials: dict, gpus: float | None = None) -> dict
             raise ValueError(f"trial {name!r}: {error}") from error
     return configs
 
-# %% ../nbs/api/23_trials.ipynb #2aa922e2
+# %% ../nbs/api/23_trials.ipynb #a0f6e374
 def load_test_split(data: Dataset, data_dir=None) -> Dataset:
     "The test split of training data loaded by name: the same classes, image size and channels."
     if data.name == "arrays":
