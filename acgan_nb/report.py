@@ -23,7 +23,7 @@ from .runs import Run
 from .storage import replacing
 
 # %% auto #0
-__all__ = ['MEASURE_ROWS', 'table', 'markdown', 'summary', 'figures', 'html_page', 'save_report', 'compare']
+__all__ = ['MEASURE_ROWS', 'table', 'markdown', 'summary', 'figures', 'save_report', 'compare']
 
 # %% ../nbs/api/22_report.ipynb #757b8b62
 class MeasureRow(NamedTuple):

@@ -29,8 +29,7 @@ from .storage import replacing
 from .train import fit
 
 # %% auto #0
-__all__ = ['MEASURES', 'grid', 'trial_name', 'run_folder', 'run_trials', 'write_record', 'read_record', 'over_seeds',
-           'clear_differences']
+__all__ = ['MEASURES', 'grid', 'trial_name', 'run_trials', 'write_record', 'read_record', 'over_seeds', 'clear_differences']
 
 # %% ../nbs/api/23_trials.ipynb #7c4c86f2
 def to_plain(value, name="a setting"):
