@@ -23,8 +23,8 @@ from .sources import class_folders, class_ids, find_folder, resize, with_channel
 from .sources import read_digits, read_folder, read_tfds
 
 # %% auto #0
-__all__ = ['from_pixels', 'to_pixels', 'as_images', 'as_labels', 'Dataset', 'load', 'check_outside', 'hide_labels',
-           'repeat_labelled', 'image_grid', 'check_batch_size', 'batch_indices', 'batches', 'is_streamable', 'Stream']
+__all__ = ['from_pixels', 'to_pixels', 'Dataset', 'load', 'hide_labels', 'repeat_labelled', 'image_grid', 'batch_indices',
+           'batches', 'Stream']
 
 # %% ../nbs/api/03_data.ipynb #ac242cab
 def from_pixels(images):

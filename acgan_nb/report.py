@@ -17,13 +17,13 @@ import numpy as np
 
 from . import metrics, plots
 from .data import Dataset
+from .directory import RunDirectory
 from .evaluation import folder_name
 from .runs import Run
 from .storage import replacing
 
 # %% auto #0
-__all__ = ['MEASURE_ROWS', 'COUNT_ROWS', 'FIGURES', 'MeasureRow', 'table', 'markdown', 'remarks_on', 'summary', 'figures',
-           'html_page', 'save_report', 'compare']
+__all__ = ['MEASURE_ROWS', 'table', 'markdown', 'summary', 'figures', 'save_report', 'compare']
 
 # %% ../nbs/api/22_report.ipynb #757b8b62
 class MeasureRow(NamedTuple):
@@ -46,6 +46,8 @@ MEASURE_ROWS = tuple(MeasureRow(*row) for row in (
     ("recall", "recall, {}", "features", "higher", "{:.3f}"),
     ("ms_ssim", "MS-SSIM within classes", None, "like real", "{:.3f}"),
 ))
+
+# %% ../nbs/api/22_report.ipynb #0475751f
 COUNT_ROWS = tuple(MeasureRow(*row) for row in (  # on which the measures depend
     ("images", "images", None, "", "{:,}"),
     ("gan_train_images", "images for GAN-train", None, "", "{:,}"),
@@ -271,12 +273,6 @@ def html_page(run: Run, report: dict, train: Dataset) -> str:
     head = f'<head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head>'
     return f'<!doctype html><html lang="en">{head}<body><h1>{name}</h1>{body}</body></html>'
 
-# %% ../nbs/api/22_report.ipynb #2c91fedd
-def report_name(run: Run, best: bool = False) -> str:
-    "report, report_best, report_truncation_1.5, ...: one for each way to sample from a run."
-    options = {"truncation": run.truncation, "confidence": run.confidence}
-    return "report" + "_best" * best + "".join(f"_{k}_{v:g}" for k, v in options.items() if v)
-
 # %% ../nbs/api/22_report.ipynb #43caa06a
 def save_report(run: Run, report: dict, train: Dataset, best: bool = False) -> Path:
     """Write the report as .json and .html into the run's directory; returns the page's path.
@@ -291,7 +287,7 @@ def save_report(run: Run, report: dict, train: Dataset, best: bool = False) -> P
     """
     if run.outdir is None:
         raise ValueError("this run has no directory to hold its report: train it with an outdir")
-    path = run.outdir / f"{report_name(run, best)}.json"
+    path = RunDirectory(run.outdir).report_path(best, run.truncation, run.confidence)
     with replacing(path) as file:
         file.write((json.dumps(report, indent=1) + "\n").encode())
     with replacing(path.with_suffix(".html")) as file:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 
 # %% auto #0
-__all__ = ['ROWS', 'NEEDED', 'nearest', 'Row', 'Settings', 'rows_of', 'choices', 'settings_from', 'recorded', 'check_config',
-           'check_same']
+__all__ = ['ROWS', 'NEEDED', 'Row', 'Settings', 'rows_of', 'choices', 'settings_from', 'recorded', 'check_config', 'check_same']
 
 # %% ../nbs/api/00_settings.ipynb #f01ed6c7
 def nearest(name, known) -> str:

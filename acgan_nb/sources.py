@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageOps
 from .settings import nearest
 
 # %% auto #0
-__all__ = ['IMAGE_SUFFIXES', 'class_ids', 'resize', 'read_digits', 'class_folders', 'read_folder', 'read_tfds']
+__all__ = ['class_ids', 'resize', 'read_digits', 'read_folder', 'read_tfds']
 
 # %% ../nbs/api/02_sources.ipynb #7b1bdfc8
 def class_ids(classes, class_names) -> list[int]:
@@ -150,7 +150,7 @@ def _folders(root):
     "Its sub-folders, sorted, without hidden ones."
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
-
+# %% ../nbs/api/02_sources.ipynb #54428b19
 def class_folders(root, split):
     "A folder for each class: those in root/split, or for training those in root itself."
     if (root / split).is_dir() and (found := _folders(root / split)):

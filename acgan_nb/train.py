@@ -27,6 +27,7 @@ from acgan_nb.callbacks import (
 )
 from acgan_nb.devices import (
     distribution_scope,
+    on_first_process,
     process_count,
     process_index,
     wait_for_all_processes,
@@ -293,11 +294,15 @@ def fit(
 def _prepared(directory, resume):
     "The run directory made, locked and if need be cleared by the first process, for all of them."
     with ExitStack() as stack:
-        if directory and process_index() == 0:
-            directory.prepare()
-            stack.enter_context(directory.lock())
-            if not resume:
-                directory.clear()
+        if directory:
+            on_first_process(lambda: _take(directory, resume, stack))
         wait_for_all_processes()
         yield
         wait_for_all_processes()
+
+
+def _take(directory, resume, stack):
+    directory.prepare()
+    stack.enter_context(directory.lock())
+    if not resume:
+        directory.clear()

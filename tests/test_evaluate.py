@@ -382,6 +382,24 @@ def test_a_run_directory_has_its_name_as_title(reports, run, tmp_path, monkeypat
     assert evaluation._describe_run(replace(run, outdir=Path(".")))["name"] == "my_run"
 
 
+WAYS = {  # best, truncation, confidence
+    "": (False, None, None),
+    "_best": (True, None, None),
+    "_truncation_1.5_confidence_0.5": (False, 1.5, 0.5),
+    "_best_confidence_0.5": (True, None, 0.5),
+}
+
+
+@pytest.mark.parametrize("suffix", WAYS)
+def test_each_way_to_sample_has_its_report(suffix, reports, run, tmp_path, monkeypatch):
+    monkeypatch.setattr("acgan_nb.report.html_page", lambda *_: "page")
+    best, truncation, confidence = WAYS[suffix]
+    one = replace(run, outdir=tmp_path, truncation=truncation, confidence=confidence)
+    page = save_report(one, reports["real"], DIGITS, best)
+    assert (page.name, page.read_text()) == (f"report{suffix}.html", "page")
+    assert json.loads(page.with_suffix(".json").read_text()) == reports["real"]
+
+
 WRONG = {  # options of an evaluation, what is said about them
     "unknown": (dict(sampels=3), "evaluate has no option 'sampels'; did you mean 'samples'"),
     "fidelity": (dict(fidelity="maybe"), "fidelity must be one of True, False, got 'maybe'"),
