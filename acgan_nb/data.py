@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -339,7 +340,10 @@ def _check_source(batches):
         expected = "a tf.data.Dataset or a keras.utils.PyDataset of batches"
         raise ValueError(f"a stream needs {expected}, got {kind}")
     if isinstance(batches, keras.utils.PyDataset):
-        if batches.num_batches is None:
+        count = None
+        with suppress(NotImplementedError):  # what Keras raises without `__len__`
+            count = batches.num_batches
+        if count is None:
             raise ValueError("the PyDataset never ends: it needs a length")
     elif int(batches.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
         raise ValueError("the tf.data.Dataset never ends: leave out repeat()")

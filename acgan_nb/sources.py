@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -19,26 +21,34 @@ from .settings import nearest
 __all__ = ['class_ids', 'resize', 'read_digits', 'read_folder', 'read_tfds']
 
 # %% ../nbs/api/02_sources.ipynb #7b1bdfc8
-def class_ids(classes, class_names):
-    """Class ids from a list of ids and names; a `ValueError` names the first that does not exist.
+def class_ids(classes, class_names) -> list[int]:
+    """The ids of classes given by id or name; a `ValueError` names one that does not exist.
 
     >>> class_ids(["dog", 0], ["cat", "dog"])
     [1, 0]
     """
-    if isinstance(classes, (str, int)):
-        raise ValueError(f"classes must be a list of ids or names, got {classes!r}")
-    ids = []
-    for c in classes:
-        if isinstance(c, str) and c in class_names:
-            ids.append(class_names.index(c))
-        elif str(c).isdecimal() and int(c) < len(class_names):
-            ids.append(int(c))
-        else:
-            known = ", ".join(class_names[:20])
-            raise ValueError(f"no class {c!r}: ids are 0..{len(class_names) - 1}, names {known}")
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise ValueError(f"classes must be a list of ids or names, got {classes!r:.60}")
+    classes, class_names = list(classes), list(class_names)
+    ids = [_class_id(c, class_names) for c in classes]
     if not ids or len(set(ids)) < len(ids):
-        raise ValueError(f"classes must be a non-empty list without repeats, got {list(classes)}")
+        got = f"[{_listed(map(repr, classes))}]"
+        raise ValueError(f"classes must be a non-empty list without repeats, got {got}")
     return ids
+
+# %% ../nbs/api/02_sources.ipynb #6b7653fc
+def _class_id(c, class_names) -> int:
+    if isinstance(c, str) and c in class_names:
+        return class_names.index(c)
+    if str(c).isdecimal() and int(c) < len(class_names):
+        return int(c)
+    known = f"ids are 0..{len(class_names) - 1}, names {_listed(class_names)}"
+    raise ValueError(f"no class {c!r:.60}: {known}")
+
+
+def _listed(values, width=150) -> str:
+    "The values on one line of at most `width` characters, for an error message."
+    return shorten(", ".join(map(str, values)), width, placeholder=" ...")
 
 # %% ../nbs/api/02_sources.ipynb #3487849f
 def _square(image, side):
@@ -258,7 +268,7 @@ def _open_split(builder, name, split):
             raise ValueError(f"unknown split {split!r}")
         return builder.as_dataset(split=split, shuffle_files=False)
     except (AssertionError, ValueError) as error:  # TFDS asserts some of its syntax
-        raise ValueError(f"{name} has the splits {', '.join(splits)}, not {split!r}") from error
+        raise ValueError(f"{name} has the splits {_listed(splits)}, not {split!r}") from error
 
 # %% ../nbs/api/02_sources.ipynb #0e7caf7e
 def _collect(examples, size, static):

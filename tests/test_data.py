@@ -203,6 +203,22 @@ def test_subset_keeps_images_and_names(labels, classes, draw):
     assert part.subset(part.class_names).fingerprint == part.fingerprint
 
 
+MANY = tuple(f"class number {k}" for k in range(1000))
+
+
+@pytest.mark.parametrize("classes", [["cow"], ["cow" * 999], [*MANY, 0], MANY * 2, "".join(MANY)])
+def test_errors_about_many_classes_are_short(classes):
+    with pytest.raises(ValueError, match="class") as caught:
+        class_ids(classes, MANY)
+    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("classes", [3, np.int64(3), 0.5, None, "abc"], ids=repr)
+def test_classes_are_a_list(classes):
+    with pytest.raises(ValueError, match="classes must be a list of ids or names, got"):
+        class_ids(classes, NAMES)
+
+
 def stream(count, batch_size, steps, **keywords):
     data = numbered(np.arange(count), None)
     taken = list(islice(batches(data, batch_size, **keywords), steps))
@@ -533,6 +549,7 @@ REFUSED = {
     "arrays": (ROWS, None, "tf.data.Dataset or a keras.utils.PyDataset of batches, got ndarray"),
     "endless pipeline": (PIPE.repeat(), None, "never ends"),
     "endless PyDataset": (Endless(), None, "never ends"),
+    "PyDataset without a length": (keras.utils.PyDataset(), None, "it needs a length"),
     "no batch": (PIPE.take(0), None, "has no batch"),
     "not batched": (PIPE.unbatch(), None, "batch 0: .*not batched"),
     "no labels": (PIPE.map(lambda x, y: x), None, r"batch 0: .*\(images, labels\)"),
