@@ -30,7 +30,7 @@ from acgan_nb.data import (
     to_pixels,
 )
 from acgan_nb.sources import _stack as stack
-from acgan_nb.train import as_dataset
+from acgan_nb.plan import as_dataset
 
 few = settings(max_examples=15, deadline=None)
 MOCKED = {  # TFDS name: image shape, number of classes
