@@ -25,7 +25,6 @@ _MODULES = {  # imported when they are asked for: TensorFlow takes seconds
     "load_pretrained": "runs",
     "load_run": "runs",
 }
-__all__ = [*_MODULES]
 
 
 def __getattr__(name):

@@ -17,7 +17,7 @@ from .monitor import EVALUATIONS
 from .runs import Run
 
 # %% auto #0
-__all__ = ['step_of', 'is_finished', 'HistoryLogger', 'TensorBoardScalars', 'RunSaver', 'ProgressBar', 'Diverged', 'CheckFinite']
+__all__ = ['HistoryLogger', 'TensorBoardScalars', 'RunSaver', 'Diverged']
 
 # %% ../nbs/api/17_callbacks.ipynb #63edf732
 def step_of(gan) -> int:
@@ -173,7 +173,7 @@ class ProgressBar(keras.callbacks.Callback):
 class Diverged(FloatingPointError):
     "A loss or gradient is NaN or infinite."
 
-
+# %% ../nbs/api/17_callbacks.ipynb #47615e95
 class CheckFinite(keras.callbacks.Callback):
     "Raises `Diverged` when a logged quantity is NaN or infinite."
 

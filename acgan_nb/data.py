@@ -10,8 +10,6 @@ import math
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count as count_from
-from itertools import islice
 from pathlib import Path
 
 import keras
@@ -19,19 +17,13 @@ import numpy as np
 from fastcore.basics import patch
 
 from .settings import check_choice, check_range
-from acgan_nb.sources import (
-    class_folders,
-    class_ids,
-    find_folder,
-    read_digits,
-    read_folder,
-    read_tfds,
-    with_channels,
-)
+from .sources import IMAGE_SUFFIXES  # noqa: F401 - imported from here by others
+from .sources import class_folders, class_ids, find_folder, resize, with_channels
+from .sources import read_digits, read_folder, read_tfds
 
 # %% auto #0
-__all__ = ['from_pixels', 'to_pixels', 'as_images', 'as_labels', 'Dataset', 'load', 'check_outside', 'hide_labels',
-           'repeat_labelled', 'image_grid', 'batch_indices', 'batches', 'check_batch_size', 'is_streamable', 'Stream']
+__all__ = ['from_pixels', 'to_pixels', 'Dataset', 'load', 'hide_labels', 'repeat_labelled', 'image_grid', 'batch_indices',
+           'batches', 'Stream']
 
 # %% ../nbs/api/03_data.ipynb #ac242cab
 def from_pixels(images):
@@ -72,22 +64,18 @@ def as_images(images):
     _check_float_range(images)
     return to_pixels(images)
 
-# %% ../nbs/api/03_data.ipynb #394fd38a
+# %% ../nbs/api/03_data.ipynb #4a91334c
 def _check_float_range(images):
+    "`ValueError` for NaN, for values outside [-1, 1], and for what looks like [0, 1]."
     low, high = images.min(), images.max()  # NaN anywhere makes both NaN
     if not np.isfinite([low, high]).all():
         raise ValueError("images contain NaN or infinite pixels")
-    if low < -1 or high > 1:
-        raise ValueError(
-            f"float images must lie in [-1, 1], found [{low:g}, {high:g}]; pass uint8 for 0..255"
-        )
-    if low >= 0 and high > 0:
-        raise ValueError(
-            f"float images must lie in [-1, 1], found [{low:g}, {high:g}]; "
-            "for [0, 1] images pass images * 2 - 1"
-        )
+    outside = low < -1 or high > 1
+    if outside or (low >= 0 and high > 0):
+        advice = "pass uint8 for 0..255" if outside else "for [0, 1] images pass images * 2 - 1"
+        raise ValueError(f"float images must lie in [-1, 1], found [{low:g}, {high:g}]; {advice}")
 
-# %% ../nbs/api/03_data.ipynb #63c1d2ad
+# %% ../nbs/api/03_data.ipynb #0f2e9b97
 def as_labels(labels, count, num_classes=None):
     "Class ids -> int64 (N,) in -1..K-1, or a one-line `ValueError`."
     labels = np.asarray(labels)
@@ -104,7 +92,22 @@ def as_labels(labels, count, num_classes=None):
         raise ValueError(f"label {bad[0]} is out of range: {allowed}, or -1 for unlabelled")
     return labels.astype("int64")
 
-# %% ../nbs/api/03_data.ipynb #9a484050
+# %% ../nbs/api/03_data.ipynb #162b683f
+def distinct_names(class_names):
+    "As a tuple of strings; `ValueError` if one is there twice."
+    names = tuple(map(str, class_names))
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"class_names must differ, {repeated[0]!r} is there twice")
+    return names
+
+
+def number_names(labels):
+    "The names of classes that have none: 0..K-1."
+    if labels.max() < 0:
+        raise ValueError("there is no labelled image")
+    return tuple(map(str, range(labels.max() + 1)))
+
+# %% ../nbs/api/03_data.ipynb #d14c1c35
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Labelled images. `images` uint8 (N, H, W, C); `labels` int (N,) in 0..K-1, -1 = unlabelled.
@@ -123,36 +126,12 @@ class Dataset:
 
     def __post_init__(self):
         images = as_images(self.images)
-        names = () if self.class_names is None else tuple(map(str, self.class_names))
+        names = () if self.class_names is None else distinct_names(self.class_names)
         classes = len(names or images)  # without names there are no more classes than images
         labels = as_labels(self.labels, len(images), classes)
-        names = names or tuple(map(str, range(labels.max() + 1)))
-        if not names:
-            raise ValueError("there is no labelled image")
-        if repeated := [name for name in names if names.count(name) > 1]:
-            raise ValueError(f"class_names must differ, {repeated[0]!r} is there twice")
+        names = names or number_names(labels)
         for key, value in dict(images=images, labels=labels, class_names=names).items():
             object.__setattr__(self, key, value)
-
-    def __len__(self):
-        return len(self.images)
-
-    def __repr__(self):
-        return f"Dataset({self.name!r}, images {self.images.shape}, {self.num_classes} classes)"
-
-    @property
-    def image_shape(self):
-        "(H, W, C)."
-        return self.images.shape[1:]
-
-    @property
-    def num_classes(self):
-        return len(self.class_names)
-
-    @property
-    def class_counts(self):
-        "Images of each class, (K,); the unlabelled ones are not counted."
-        return np.bincount(self.labels[self.labels >= 0], minlength=self.num_classes)
 
     @cached_property
     def fingerprint(self):
@@ -162,22 +141,51 @@ class Dataset:
         digest.update(self.labels.astype("<i8").tobytes())
         return digest.hexdigest()
 
-    def subset(self, classes):
-        """The images of these classes (ids or names), relabelled 0..len(classes)-1 in that order.
+# %% ../nbs/api/03_data.ipynb #7c3be12f
+@patch
+def __len__(self: Dataset):
+    return len(self.images)
 
-        >>> load("digits").subset([3, "7"]).class_names
-        ('3', '7')
-        """
-        ids = class_ids(classes, self.class_names)
-        if ids == list(range(self.num_classes)) and self.labels.min() >= 0:
-            return self  # no copy of some gigabytes
-        new = np.full(self.num_classes, -1)
-        new[ids] = np.arange(len(ids))
-        keep = np.isin(self.labels, ids)
-        names = [self.class_names[i] for i in ids]
-        return Dataset(self.images[keep], new[self.labels[keep]], names, self.name)
 
-# %% ../nbs/api/03_data.ipynb #8f9e58f0
+@patch
+def __repr__(self: Dataset):
+    return f"Dataset({self.name!r}, images {self.images.shape}, {self.num_classes} classes)"
+
+
+@patch(as_prop=True)
+def image_shape(self: Dataset):
+    "(H, W, C)."
+    return self.images.shape[1:]
+
+# %% ../nbs/api/03_data.ipynb #2ca1184b
+@patch(as_prop=True)
+def num_classes(self: Dataset):
+    return len(self.class_names)
+
+
+@patch(as_prop=True)
+def class_counts(self: Dataset):
+    "Images of each class, (K,); the unlabelled ones are not counted."
+    return np.bincount(self.labels[self.labels >= 0], minlength=self.num_classes)
+
+# %% ../nbs/api/03_data.ipynb #f6e9fe4e
+@patch
+def subset(self: Dataset, classes):
+    """The images of these classes (ids or names), relabelled 0..len(classes)-1 in that order.
+
+    >>> load("digits").subset([3, "7"]).class_names
+    ('3', '7')
+    """
+    ids = class_ids(classes, self.class_names)
+    if ids == list(range(self.num_classes)) and self.labels.min() >= 0:
+        return self  # no copy of some gigabytes
+    new = np.full(self.num_classes, -1)
+    new[ids] = np.arange(len(ids))
+    keep = np.isin(self.labels, ids)
+    names = [self.class_names[i] for i in ids]
+    return Dataset(self.images[keep], new[self.labels[keep]], names, self.name)
+
+# %% ../nbs/api/03_data.ipynb #b3dfc3da
 def load(
     name: str | os.PathLike,  # digits, a TFDS name, or a folder with one sub-folder per class
     split: str = "train",  # train, test, or TFDS' split syntax such as "train[:10%]"
@@ -208,7 +216,7 @@ def load(
         data = replace(data, images=with_channels(data.images, channels))
     return data if classes is None else data.subset(classes)
 
-# %% ../nbs/api/03_data.ipynb #3c4cfa76
+# %% ../nbs/api/03_data.ipynb #02922098
 def check_outside(outdir, name):
     "`ValueError` if a run directory would become a class of the folder of images that is meant."
     if not isinstance(name, (str, os.PathLike)) or (folder := find_folder(name)) is None:
@@ -219,7 +227,7 @@ def check_outside(outdir, name):
             where = f"outdir {str(outdir)!r} is inside the images in {str(parent)!r}"
             raise ValueError(f"{where} and would become one of their classes; choose another")
 
-# %% ../nbs/api/03_data.ipynb #60f0c8f8
+# %% ../nbs/api/03_data.ipynb #10a37da0
 def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:
     """The same images with `keep` labels, shared evenly among the classes; the rest become -1.
 
@@ -228,16 +236,16 @@ def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:
     """
     check_range("keep", keep, data.num_classes, whole=True)
     check_range("seed", seed, 0, whole=True)
-    share, more = divmod(keep, data.num_classes)
+    each, more = divmod(keep, data.num_classes)
     labels, rng = np.full(len(data), -1), np.random.default_rng(seed)
     for k, have in enumerate(data.class_counts):
-        if (wanted := share + (k < more)) > have:
-            name = data.class_names[k]
-            raise ValueError(f"keep={keep} takes {wanted} labels of class {name!r}, it has {have}")
+        if (wanted := each + (k < more)) > have:
+            of = f"of class {data.class_names[k]!r}"
+            raise ValueError(f"keep={keep} takes {wanted} labels {of}, it has {have}")
         labels[rng.choice(np.flatnonzero(data.labels == k), wanted, replace=False)] = k
     return Dataset(data.images, labels, data.class_names, data.name)
 
-# %% ../nbs/api/03_data.ipynb #57e093b9
+# %% ../nbs/api/03_data.ipynb #5dcc1479
 def repeat_labelled(data: Dataset, share: float = 0.1) -> Dataset:
     """The same images, those with a label repeated until they are about `share` of all; never fewer.
 
@@ -253,7 +261,7 @@ def repeat_labelled(data: Dataset, share: float = 0.1) -> Dataset:
     order = np.concatenate([np.arange(len(data)), np.tile(labelled, more)])
     return Dataset(data.images[order], data.labels[order], data.class_names, data.name)
 
-# %% ../nbs/api/03_data.ipynb #bc476138
+# %% ../nbs/api/03_data.ipynb #6a0fad7c
 def image_grid(images, columns=10, padding=1, background=255):
     """uint8 (N, H, W, C) -> one uint8 image, `columns` to a row, `padding` pixels between them.
 
@@ -268,7 +276,16 @@ def image_grid(images, columns=10, padding=1, background=255):
     sheet = sheet.reshape(rows * (h + padding), columns * (w + padding), c)
     return sheet[: sheet.shape[0] - padding, : sheet.shape[1] - padding]
 
-# %% ../nbs/api/03_data.ipynb #c632b46c
+# %% ../nbs/api/03_data.ipynb #c602eeac
+def check_batch_size(batch_size, count):
+    "Steps per epoch; `ValueError` unless 1 <= batch_size <= count."
+    whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
+    if not whole or not 1 <= batch_size <= count:
+        valid = f"1..{count}, the number of images"
+        raise ValueError(f"batch_size must be in {valid}, got {batch_size!r}")
+    return count // int(batch_size)
+
+# %% ../nbs/api/03_data.ipynb #8ead9d01
 def batch_indices(count: int, batch_size: int = 100, *, seed: int = 0, start_step: int = 0):
     """Endless stream of the image numbers (B,) of each step's batch, from `start_step` on.
 
@@ -285,7 +302,7 @@ def _epochs(count, batch_size, steps_per_epoch, seed, epoch, done):
         yield from indices[: steps_per_epoch * batch_size].reshape(-1, batch_size)[done:]
         epoch, done = epoch + 1, 0
 
-# %% ../nbs/api/03_data.ipynb #243eb560
+# %% ../nbs/api/03_data.ipynb #a72bf504
 def batches(data: Dataset, batch_size: int = 100, *, seed: int = 0, start_step: int = 0):
     """Endless batches (images uint8 (B, H, W, C), labels int32 (B,)), for Keras' `fit`.
 
@@ -296,42 +313,44 @@ def batches(data: Dataset, batch_size: int = 100, *, seed: int = 0, start_step: 
     rows = batch_indices(len(data), batch_size, seed=seed, start_step=start_step)
     return ((data.images[i], data.labels[i].astype("int32")) for i in rows)
 
-# %% ../nbs/api/03_data.ipynb #b1d2a3c8
-def check_batch_size(batch_size, count):
-    "Steps per epoch; `ValueError` unless 1 <= batch_size <= count."
-    whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
-    if not whole or not 1 <= batch_size <= count:
-        valid = f"1..{count}, the number of images"
-        raise ValueError(f"batch_size must be in {valid}, got {batch_size!r}")
-    return count // int(batch_size)
-
-# %% ../nbs/api/03_data.ipynb #53db15b2
+# %% ../nbs/api/03_data.ipynb #0df8c76e
 def is_streamable(batches) -> bool:
-    "Whether this is a `tf.data.Dataset` or a `PyDataset`, rather than arrays."
+    "Whether this is a `tf.data.Dataset` or a `keras.utils.PyDataset`, rather than arrays."
     if isinstance(batches, keras.utils.PyDataset):
         return True
-    return hasattr(batches, "element_spec") and hasattr(batches, "cardinality")
+    return hasattr(batches, "element_spec") and hasattr(batches, "as_numpy_iterator")
 
-# %% ../nbs/api/03_data.ipynb #c6326763
-def _reader(batches):
-    "A function step -> iterator over the batches of one epoch, by index or from the first on."
+# %% ../nbs/api/03_data.ipynb #720bfbcd
+def _as_batch(batch, num_classes=None):
+    "A pair (images, labels) -> uint8 (B, H, W, C) and int64 (B,), or a one-line `ValueError`."
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise ValueError("must be a pair (images, labels)")
+    images, labels = batch
+    if np.ndim(labels) == 0:
+        raise ValueError("is one image, not batched: call .batch(batch_size)")
+    images = as_images(images)
+    return images, as_labels(labels, len(images), num_classes)
+
+# %% ../nbs/api/03_data.ipynb #a94717ef
+def _check_source(batches):
+    "`ValueError` unless this is a finite source of batches."
     if not is_streamable(batches):
         kind = type(batches).__name__
-        raise ValueError(f"a stream is a tf.data.Dataset or a PyDataset of batches, got {kind}")
+        expected = "a tf.data.Dataset or a keras.utils.PyDataset of batches"
+        raise ValueError(f"a stream needs {expected}, got {kind}")
     if isinstance(batches, keras.utils.PyDataset):
         if batches.num_batches is None:
-            raise ValueError("the PyDataset never ends: it must have a length")
-        return lambda indices: (batches[int(i)] for i in indices)
-    if int(batches.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
-        raise ValueError("the tf.data.Dataset never ends: leave out its repeat()")
-    return lambda indices: batches.as_numpy_iterator()
+            raise ValueError("the PyDataset never ends: it needs a length")
+    elif int(batches.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+        raise ValueError("the tf.data.Dataset never ends: leave out repeat()")
 
-# %% ../nbs/api/03_data.ipynb #5fbf586b
+# %% ../nbs/api/03_data.ipynb #4398c1ec
 class Stream:
-    """Batches of images (B, H, W, C) and labels (B,), streamed; -1 = unlabelled.
+    """Labelled images in batches that are read when needed and never collected.
 
-    `batches`: a finite `tf.data.Dataset` or `keras.utils.PyDataset`. A shorter last batch is left
-    out. One-line `ValueError` for what `Dataset` would refuse, and for batches of other sizes.
+    `batches`: a finite `tf.data.Dataset` or `keras.utils.PyDataset` of pairs: images (B, H, W, C),
+    uint8 or float in [-1, 1], and labels (B,), -1 = unlabelled. Read once at the start. A shorter
+    last batch is skipped in training. One-line `ValueError` for anything else.
 
     >>> import tensorflow as tf
     >>> digits = load("digits")
@@ -340,54 +359,43 @@ class Stream:
     """
 
     def __init__(self, batches, class_names=None, name="stream"):
-        self._epoch, self.name = _reader(batches), name
-        self._indexed = isinstance(batches, keras.utils.PyDataset)
-        self._count = batches.num_batches if self._indexed else None
-        self._look(class_names)
+        _check_source(batches)
+        self.source, self.name = batches, name
+        self.class_names = () if class_names is None else distinct_names(class_names)
+        self.batch_size = self.image_shape = None  # those of the first batch
+        self._scan()
 
-# %% ../nbs/api/03_data.ipynb #8f56bede
+# %% ../nbs/api/03_data.ipynb #ac342f3d
 @patch
-def _look(self: Stream, class_names):
-    "Read all batches once: sizes, classes, and a fingerprint that is independent of their order."
-    labels, digests, self.batch_size, self.image_shape = [], [], None, None
-    for images, found in self._checked(range(self._count or 0), class_names):
-        labels.append(found)
-        digests += [hashlib.sha256(i.tobytes() + bytes(l)).digest() for i, l in zip(images, found)]
-    if not labels:
-        raise ValueError("the stream has no batch")
-    labels = np.concatenate(labels)
-    names = class_names or map(str, range(labels.max() + 1))
-    self.class_names, self.steps_per_epoch = tuple(map(str, names)), len(labels) // self.batch_size
-    self.class_counts = np.bincount(labels[labels >= 0], minlength=self.num_classes)
-    self._count = self.steps_per_epoch  # without a shorter last batch
-    text = repr((len(labels), *self.image_shape)).encode() + b"".join(sorted(digests))
-    self.fingerprint = hashlib.sha256(text).hexdigest()
+def _numbered(self: Stream, order=None, start=0):
+    "(number, batch) of the batches of this order (None: all) from position `start` on."
+    if isinstance(self.source, keras.utils.PyDataset):
+        order = range(self.source.num_batches) if order is None else order
+        return ((int(i), self.source[int(i)]) for i in order[start:])
+    count = -1 if order is None else len(order) - start  # take(-1) takes all
+    return enumerate(self.source.skip(start).take(count).as_numpy_iterator(), start)
 
-# %% ../nbs/api/03_data.ipynb #9f3f61b9
+# %% ../nbs/api/03_data.ipynb #91a2f608
 @patch
-def _checked(self: Stream, indices, class_names=None):
-    "The full batches of an epoch as (uint8 images, int64 labels), checked."
-    last = False
-    for images, labels in self._epoch(indices):
-        images = as_images(images)
-        labels = as_labels(labels, len(images), class_names and len(class_names))
-        self.batch_size = self.batch_size or len(images)
-        self.image_shape = self.image_shape or images.shape[1:]
-        if last or len(images) > self.batch_size or images.shape[1:] != self.image_shape:
-            expected = (self.batch_size, *self.image_shape)
-            raise ValueError(f"batches must all be {expected}, got one of {images.shape}")
-        last = len(images) < self.batch_size
-        if len(images) == self.batch_size:
-            yield images, labels
+def _check_shape(self: Stream, shape, previous):
+    "`ValueError` for a batch of this shape (B, H, W, C) after one of `previous` images."
+    self.batch_size = self.batch_size or shape[0]
+    self.image_shape = self.image_shape or shape[1:]
+    expected = (self.batch_size, *self.image_shape)
+    fits = shape[1:] == self.image_shape and shape[0] <= self.batch_size
+    if not fits or previous < self.batch_size:
+        after = f" after a batch of {previous}" if fits else ""
+        raise ValueError(f"shape must be {expected}, got {shape}{after}")
 
-# %% ../nbs/api/03_data.ipynb #fbbd4287
+# %% ../nbs/api/03_data.ipynb #d5056aba
 @patch(as_prop=True)
-def num_classes(self: Stream) -> int:
+def num_classes(self: Stream):
     return len(self.class_names)
 
 
 @patch
 def __len__(self: Stream):
+    "Images in full batches."
     return self.steps_per_epoch * self.batch_size
 
 
@@ -396,30 +404,68 @@ def __repr__(self: Stream):
     shape = (len(self), *self.image_shape)
     return f"Stream({self.name!r}, images {shape}, {self.num_classes} classes)"
 
-# %% ../nbs/api/03_data.ipynb #913cce54
+# %% ../nbs/api/03_data.ipynb #b5dc894d
+@patch
+def _read(self: Stream, order=None, start=0):
+    "The batches of one pass, checked: images uint8 (B, H, W, C), labels int64 (B,)."
+    previous = math.inf
+    for number, batch in self._numbered(order, start):
+        try:
+            images, labels = _as_batch(batch, self.num_classes or None)
+            self._check_shape(images.shape, previous)
+        except ValueError as error:
+            raise ValueError(f"{self.name!r}, batch {number}: {error}") from None
+        previous = len(images)
+        yield images, labels
+
+# %% ../nbs/api/03_data.ipynb #2eac39f4
+def _digest(image, label):
+    "32 bytes that depend on pixels and label."
+    return hashlib.sha256(image.tobytes() + int(label).to_bytes(8, "little", signed=True)).digest()
+
+# %% ../nbs/api/03_data.ipynb #dc18c44e
+@patch
+def _scan(self: Stream):
+    "One pass over the source: class names and counts, steps per epoch, fingerprint."
+    labels, digests = [], []
+    for images, classes in self._read():
+        labels.append(classes)
+        digests += map(_digest, images, classes)
+    if not labels:
+        raise ValueError(f"{self.name!r} has no batch")
+    labels = as_labels(np.concatenate(labels), len(digests), self.num_classes or len(digests))
+    self.class_names = self.class_names or number_names(labels)
+    self.class_counts = np.bincount(labels[labels >= 0], minlength=self.num_classes)
+    self.steps_per_epoch = len(labels) // self.batch_size
+    text = repr(self.image_shape).encode() + b"".join(sorted(digests))
+    self.fingerprint = hashlib.sha256(text).hexdigest()
+
+# %% ../nbs/api/03_data.ipynb #463c75f3
 @patch
 def batches(self: Stream, seed: int = 0, start_step: int = 0):
     "Endless batches (images uint8 (B, H, W, C), labels int32 (B,)) from `start_step` on."
-    epoch, skip = divmod(start_step, self.steps_per_epoch)
-    for epoch in count_from(epoch):
-        indices = range(self.steps_per_epoch)
-        if self._indexed:
-            indices = np.random.default_rng((seed, epoch)).permutation(self._count)
-            indices, skip = indices[skip:], 0
-        for images, labels in islice(self._checked(indices), skip, None):
+    epoch, start = divmod(start_step, self.steps_per_epoch)
+    while True:
+        order, found = np.random.default_rng((seed, epoch)).permutation(self.steps_per_epoch), start
+        for images, labels in self._read(order, start):
+            if len(images) < self.batch_size:
+                break
             yield images, labels.astype("int32")
-        skip = 0
+            found += 1
+        if found != self.steps_per_epoch:  # e.g. a generator that is exhausted
+            expected = f"{self.steps_per_epoch} full batches"
+            raise ValueError(f"{self.name!r} had {expected} at first, now {found}")
+        epoch, start = epoch + 1, 0
 
-# %% ../nbs/api/03_data.ipynb #e391848b
+# %% ../nbs/api/03_data.ipynb #468151c0
 @patch
 def head(self: Stream, count: int) -> Dataset:
-    "The first `count` labelled images, in memory, for evaluation."
-    images, labels, found = [], [], 0
-    for batch, classes in self._checked(range(self._count or 0)):
-        images.append(batch[classes >= 0][: count - found])
-        labels.append(classes[classes >= 0][: count - found])
-        found += len(labels[-1])
-        if found >= count:
+    "The first `count` labelled images of the full batches, or all if there are fewer."
+    check_range("count", count, 1, whole=True)
+    images, labels = [], []
+    for batch, classes in self._read(range(self.steps_per_epoch)):
+        images += list(batch[classes >= 0])
+        labels += list(classes[classes >= 0])
+        if len(labels) >= count:
             break
-    arrays = np.concatenate(images), np.concatenate(labels)
-    return Dataset(*arrays, self.class_names, self.name)
+    return Dataset(np.stack(images[:count]), labels[:count], self.class_names, self.name)

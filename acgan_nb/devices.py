@@ -16,9 +16,7 @@ from keras import ops
 from .settings import check_range
 
 # %% auto #0
-__all__ = ['check_backend', 'has_gpu', 'process_index', 'process_count', 'data_parallel', 'distribution_scope', 'replica',
-           'average', 'shard', 'replicate', 'fits_on_device', 'join_processes', 'wait_for_all_processes',
-           'on_first_process']
+__all__ = ['data_parallel', 'average', 'shard', 'replicate', 'join_processes']
 
 # %% ../nbs/api/04_devices.ipynb #a2883df2
 def check_backend():

@@ -25,7 +25,7 @@ from .settings import check_config, check_same
 from .storage import locked, read_archive, replacing, save_variables, set_variables
 
 # %% auto #0
-__all__ = ['RunDirectory', 'new_history', 'extend_history', 'read_history', 'state_of', 'Checkpoint']
+__all__ = ['RunDirectory', 'read_history', 'Checkpoint']
 
 # %% ../nbs/api/15_directory.ipynb #ffb7c765
 def _file(name):
@@ -173,7 +173,7 @@ def extend_history(history: dict, row: dict) -> list[str]:
         values.append(float(text))
     return texts
 
-
+# %% ../nbs/api/15_directory.ipynb #62648277
 @patch
 def append_row(self: RunDirectory, history: dict, row: dict):
     "Add a row to the history and to `history.csv`."

@@ -12,7 +12,7 @@ from nbdev.config import get_config
 from nbdev.process import Processor
 
 # %% auto #0
-__all__ = ['colab_url', 'ColabBadge']
+__all__ = ['ColabBadge']
 
 # %% ../nbs/api/26_docs.ipynb #9b9ef59c
 def colab_url(notebook, config=None) -> str:
@@ -21,7 +21,7 @@ def colab_url(notebook, config=None) -> str:
     inside = Path(notebook).resolve().relative_to(Path(c.config_path).resolve())
     return f"https://colab.research.google.com/github/{c.user}/{c.repo}/blob/{c.branch}/{inside.as_posix()}"
 
-
+# %% ../nbs/api/26_docs.ipynb #c943a2b5
 class ColabBadge(Processor):
     "Insert the badge after the front matter of a page."
 

@@ -24,8 +24,8 @@ from .settings import Row, check_range, check_value, nearest
 from .storage import digest
 
 # %% auto #0
-__all__ = ['OPTIONS', 'compute_measures', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting',
-           'fidelity_scores', 'two_stage_inception_score', 'evaluate']
+__all__ = ['compute_measures', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting', 'fidelity_scores',
+           'two_stage_inception_score', 'evaluate']
 
 # %% ../nbs/api/21_evaluation.ipynb #eca425af
 def _to_json(values):

@@ -11,7 +11,7 @@ from keras import ops
 from .devices import average, replica
 
 # %% auto #0
-__all__ = ['pullback', 'average_gradients', 'apply_gradients', 'global_norm']
+__all__ = ['pullback', 'global_norm']
 
 # %% ../nbs/api/09_gradients.ipynb #6ae90887
 def _tensorflow_pullback(function, variables, inputs, state):

@@ -10,8 +10,8 @@ from keras import ops
 from .settings import check_choice
 
 # %% auto #0
-__all__ = ['source_loss', 'labelled_count', 'class_loss', 'adc_loss', 'adc_generator_loss', 'd2d_ce_loss', 'auxiliary_class_term',
-           'auxiliary_generator_term', 'weighted_sum', 'discriminator_loss', 'generator_loss']
+__all__ = ['source_loss', 'class_loss', 'adc_loss', 'adc_generator_loss', 'd2d_ce_loss', 'auxiliary_class_term',
+           'auxiliary_generator_term', 'discriminator_loss', 'generator_loss']
 
 # %% ../nbs/api/05_losses.ipynb #a10e82bc
 def source_loss(source_logits, real: bool, label_smoothing: float = 0.0):

@@ -26,7 +26,7 @@ from .monitor import possible_pairs
 from .settings import ROWS, Settings, recorded, settings_from
 
 # %% auto #0
-__all__ = ['network_size', 'check_fits', 'as_dataset', 'Plan', 'check_fit', 'check_tensorboard', 'in_memory', 'train_command']
+__all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
 
 # %% ../nbs/api/18_plan.ipynb #92aef100
 def _sizes():
@@ -212,7 +212,7 @@ def _callback_list(callbacks) -> tuple:
         raise ValueError(f"callbacks must be Keras callbacks, got {bad[0]!r:.60}")
     return found
 
-
+# %% ../nbs/api/18_plan.ipynb #62aa1964
 def in_memory(data):
     "The data set, or of a stream as many images as evaluation needs."
     return data.head(20_000) if isinstance(data, Stream) else data

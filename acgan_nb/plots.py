@@ -16,8 +16,8 @@ from .runs import Run
 from .settings import check_range
 
 # %% auto #0
-__all__ = ['REAL', 'GENERATED', 'PANELS', 'real_and_generated', 'latent_sweep', 'training_curves', 'resolution_curves',
-           'similar_pairs', 'diversity', 'joint', 'neighbours', 'walks', 'styles', 'evaluation_curves', 'plot_trials']
+__all__ = ['REAL', 'GENERATED', 'real_and_generated', 'latent_sweep', 'training_curves', 'resolution_curves', 'similar_pairs',
+           'diversity', 'joint', 'neighbours', 'walks', 'styles', 'evaluation_curves', 'plot_trials']
 
 # %% ../nbs/api/20_plots.ipynb #5c140230
 REAL, GENERATED = "#0072B2", "#D55E00"

@@ -23,8 +23,7 @@ from .runs import Run
 from .storage import replacing
 
 # %% auto #0
-__all__ = ['MEASURE_ROWS', 'COUNT_ROWS', 'FIGURES', 'MeasureRow', 'table', 'markdown', 'remarks_on', 'summary', 'figures',
-           'html_page', 'save_report', 'compare']
+__all__ = ['MEASURE_ROWS', 'table', 'markdown', 'summary', 'figures', 'save_report', 'compare']
 
 # %% ../nbs/api/22_report.ipynb #757b8b62
 class MeasureRow(NamedTuple):
@@ -47,6 +46,8 @@ MEASURE_ROWS = tuple(MeasureRow(*row) for row in (
     ("recall", "recall, {}", "features", "higher", "{:.3f}"),
     ("ms_ssim", "MS-SSIM within classes", None, "like real", "{:.3f}"),
 ))
+
+# %% ../nbs/api/22_report.ipynb #0475751f
 COUNT_ROWS = tuple(MeasureRow(*row) for row in (  # on which the measures depend
     ("images", "images", None, "", "{:,}"),
     ("gan_train_images", "images for GAN-train", None, "", "{:,}"),

@@ -25,8 +25,8 @@ from .settings import check_range, check_same, nearest, pick
 from .storage import load_variables, save_variables
 
 # %% auto #0
-__all__ = ['DRAWS', 'NOT_BY_NAME', 'Run', 'build_gan', 'results_folder', 'new_results_folder', 'load_run', 'run_data',
-           'export_run', 'pretrained_names', 'load_pretrained']
+__all__ = ['Run', 'build_gan', 'results_folder', 'new_results_folder', 'load_run', 'run_data', 'export_run', 'pretrained_names',
+           'load_pretrained']
 
 # %% ../nbs/api/16_runs.ipynb #16b3eb48
 @dataclass
@@ -247,7 +247,7 @@ def _with_sampling(run, truncation, confidence):
 # %% ../nbs/api/16_runs.ipynb #2f001c59
 NOT_BY_NAME = {"arrays": "arrays", "stream": "a stream of batches"}
 
-
+# %% ../nbs/api/16_runs.ipynb #0cd41c93
 def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Dataset:
     """The data set of a run, loaded again; warns if it is not what the run was trained on.
 

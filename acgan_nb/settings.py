@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 
 # %% auto #0
-__all__ = ['ROWS', 'PLAIN', 'DATA_KEYS', 'NOTES', 'NEEDED', 'nearest', 'check_choice', 'check_range', 'Row', 'check_value',
-           'Settings', 'rows_of', 'choices', 'pick', 'settings_from', 'recorded', 'check_config', 'check_same']
+__all__ = ['ROWS', 'NEEDED', 'Row', 'Settings', 'rows_of', 'choices', 'settings_from', 'recorded', 'check_config', 'check_same']
 
 # %% ../nbs/api/00_settings.ipynb #f01ed6c7
 def nearest(name, known) -> str:
@@ -261,7 +260,7 @@ def pick(config: dict, *parts) -> dict:
 # %% ../nbs/api/00_settings.ipynb #d1262c54
 PLAIN = ("data", "outdir", "resume", "callbacks", "verbose")  # arguments of `fit` that are no settings
 
-
+# %% ../nbs/api/00_settings.ipynb #15e0940e
 def settings_from(options: dict) -> Settings:
     "`Settings` of the named options; `ValueError` for an unknown name or a senseless combination."
     for name in options:
@@ -288,6 +287,8 @@ DATA_KEYS = dict(
 )
 NOTES = {"hardware", "versions", "evaluation", "rollbacks"}  # recorded, but no settings
 NEEDED = ("steps", "batch_size", "latent_dim", "learning_rate", "d_learning_rate", "beta_1")
+
+# %% ../nbs/api/00_settings.ipynb #abf380df
 NEEDED += ("activation_noise", "ema", "seed", "log_every")  # of the first version on
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 # %% auto #0
-__all__ = ['SEAL', 'replacing', 'save_variables', 'seal', 'read_archive', 'set_variables', 'load_variables', 'digest', 'locked']
+__all__ = ['replacing', 'save_variables', 'load_variables', 'digest']
 
 # %% ../nbs/api/01_storage.ipynb #fdb77946
 @contextmanager
@@ -54,7 +54,7 @@ def _sync(folder):
 # %% ../nbs/api/01_storage.ipynb #103e7d64
 SEAL = 64  # hexadecimal digits of a SHA-256
 
-
+# %% ../nbs/api/01_storage.ipynb #652b701f
 def save_variables(path, variables, dtype=None, keep=None, **more):
     """Write variables, in order, and `more` named arrays to one sealed archive, atomically.
 
@@ -108,7 +108,7 @@ def set_variables(path, variables, values):
     for variable, value in zip(variables, values):
         variable.assign(value)
 
-
+# %% ../nbs/api/01_storage.ipynb #809c8bfa
 def load_variables(path, variables) -> dict:
     "Read them back, and return the other arrays by name. `ValueError` if anything is not as saved."
     values = read_archive(path)

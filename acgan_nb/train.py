@@ -27,20 +27,21 @@ from acgan_nb.callbacks import (
 )
 from acgan_nb.devices import (
     distribution_scope,
+    on_first_process,
     process_count,
     process_index,
     wait_for_all_processes,
 )
-from .directory import RunDirectory, new_history
+from .directory import new_history
 from .judges import judge_for
 from .loop import next_stop, training_steps
 from .monitor import EVALUATIONS, Monitor, describe, possible_pairs, real_statistics
-from .plan import Plan, as_dataset, check_fit, in_memory, network_size, train_command
-from .runs import Run, build_gan, load_pretrained, load_run
+from .plan import Plan, check_fit, in_memory, train_command  # noqa: F401
+from .runs import Run, build_gan, load_pretrained, load_run  # noqa: F401
 from .settings import Settings
 
 # %% auto #0
-__all__ = ['ROLLBACKS', 'run_steps', 'Stopped', 'noting_signals', 'Training', 'fit']
+__all__ = ['run_steps', 'Stopped', 'Training', 'fit']
 
 # %% ../nbs/api/19_train.ipynb #9ca901fd
 with warnings.catch_warnings():
@@ -126,7 +127,7 @@ def _monitor(self: Training) -> Monitor:
 # %% ../nbs/api/19_train.ipynb #de719c3a
 ROLLBACKS = 5
 
-
+# %% ../nbs/api/19_train.ipynb #a02ff01d
 @patch
 def run(self: Training) -> Run:
     "Train, going back where it is wanted and possible."
@@ -293,11 +294,15 @@ def fit(
 def _prepared(directory, resume):
     "The run directory made, locked and if need be cleared by the first process, for all of them."
     with ExitStack() as stack:
-        if directory and process_index() == 0:
-            directory.prepare()
-            stack.enter_context(directory.lock())
-            if not resume:
-                directory.clear()
+        if directory:
+            on_first_process(lambda: _take(directory, resume, stack))
         wait_for_all_processes()
         yield
         wait_for_all_processes()
+
+
+def _take(directory, resume, stack):
+    directory.prepare()
+    stack.enter_context(directory.lock())
+    if not resume:
+        directory.clear()

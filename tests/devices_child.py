@@ -3,7 +3,6 @@ processes.
 
 Every check is a function that returns something JSON can hold; the parent judges it."""
 
-import inspect
 import json
 import os
 import sys
@@ -20,7 +19,7 @@ import acgan_nb.train
 from acgan_nb.data import Dataset
 from acgan_nb.gan import LOGS
 from acgan_nb.judges import Judge, judge_network
-from acgan_nb.devices import data_parallel, distribution_scope, join_processes, process_index
+from acgan_nb.devices import data_parallel, distribution_scope, join_processes, process_count, process_index
 from acgan_nb.loop import training_steps
 from acgan_nb.runs import build_gan, load_run
 from acgan_nb.train import check_fit, fit
@@ -43,7 +42,7 @@ def steps_with_sgd(devices, counts=(1,) * 5, sgd=(), **switches):
         gan.compile(*(keras.optimizers.SGD(0.1, **dict(sgd)) for _ in range(2)), **game)
     if distribution and switches.get("synchronized_batch_norm", True):
         gan.synchronize()
-    advance = training_steps(gan, SOME, 40, most=max(counts), distribution=distribution)
+    advance = training_steps(gan, SOME, 40, steps_per_call=max(counts), distribution=distribution)
     logs = [advance(count) for count in counts][-1]
     traced = advance.compiled.experimental_get_tracing_count()
     return values(gan), logs, traced
@@ -51,9 +50,7 @@ def steps_with_sgd(devices, counts=(1,) * 5, sgd=(), **switches):
 
 def configuration(**switches):
     "The configuration of `fit` with these switches."
-    defaults = {k: p.default for k, p in inspect.signature(fit).parameters.items()}
-    defaults |= {**SAME, "data": SOME, "steps": 100}
-    return check_fit(**{**defaults, "switches": switches})[1]
+    return check_fit(SOME, **{**SAME, "steps": 100, **switches}).config
 
 
 def same_steps(folder):
@@ -149,10 +146,10 @@ def together(folder):
     options = {**SAME, "devices": 2, "outdir": folder / "run", "evaluate_every": 4}
     for steps in (5, 8):
         run = fit(DATA, steps=steps, save_every=2, **options)
-    found = {"process": process(), "history": run.history | {"seconds": []}}
-    if process()[0] == 0:  # alone
+    found = {"process": [process_index(), process_count()], "history": run.history | {"seconds": []}}
+    if process_index() == 0:  # alone
         found["sample"] = run.sample(3, count=2).tolist()
-    np.save(folder / f"weights{process()[0]}.npy", weights(run.gan))
+    np.save(folder / f"weights{process_index()}.npy", weights(run.gan))
     found["files"] = sorted(p.name for p in (folder / "run").iterdir() if p.name[0] != ".")
     return found
 
@@ -162,6 +159,15 @@ def refused(folder):
         fit(DATA, steps=1, synchronized_batch_norm=False, **{**SAME, "devices": 2})
     except ValueError as error:
         return str(error)
+
+
+def occupied(folder):
+    "The first process cannot write to the run directory; the others must not wait for it."
+    (folder / "file").touch()
+    try:
+        fit(DATA, steps=1, outdir=folder / "file", **{**SAME, "devices": 2})
+    except (OSError, RuntimeError) as error:
+        return [type(error).__name__, str(error)]
 
 
 def untrained_judge(data, folder):

@@ -65,7 +65,7 @@ def one_step(folder, class_head="acgan", **layers):
     ARCHITECTURES["still"] = rows._replace(discriminator=still)
     d = build_discriminator("still", class_head=class_head, **layers)
     gan = ACGAN(build_generator("still"), d)
-    gan.compile(*(keras.optimizers.SGD(0.1) for _ in range(2)), class_head=class_head)
+    gan.compile(*(keras.optimizers.SGD(0.1) for _ in range(2)))
     rng = np.random.default_rng(0)
     for w in gan.weights:
         if "moving_variance" not in w.path and "iteration" not in w.path:
@@ -123,7 +123,7 @@ def compilations(folder):
         with distribution_scope(distribution):
             gan = ACGAN(build_generator("tiny"), build_discriminator("tiny"))
             gan.compile()
-        options = dict(most=most, resident=resident, distribution=distribution)
+        options = dict(steps_per_call=most, resident=resident, distribution=distribution)
         advance = training_steps(gan, DATA, 40, **options)
         for count in (most, 1, most):
             advance(count)

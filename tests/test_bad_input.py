@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+import acgan_nb.plan
 import acgan_nb.train
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, hide_labels, load
@@ -210,7 +211,7 @@ def test_tensorboard(installed, monkeypatch):
             raise metadata.PackageNotFoundError(name)
         return "1"
 
-    monkeypatch.setattr(acgan_nb.train.metadata, "version", version)
+    monkeypatch.setattr(acgan_nb.plan.metadata, "version", version)
     needs = "needs an outdir" if installed else "needs `pip install tensorboard`"
     check(partial(fit, DATA, tensorboard=True), ValueError, f"tensorboard=True {needs}")
 

@@ -41,7 +41,8 @@ def argument(row, flag):
     "What sets a row to a value that is not its default, and that value."
     if row.kind is bool:
         return f"--no-{flag}" if row.default else f"--{flag}", not row.default
-    value = {int: 7, float: 0.25, str: (*row.choices, "cat")[-1], list: ["3", "cat"]}[row.kind]
+    word = row.choices[-1] if row.choices else "cat"
+    value = {int: 7, float: 0.25, str: word, list: ["3", "cat"]}[row.kind]
     return f"--{flag} {','.join(value) if row.kind is list else value}", value
 
 

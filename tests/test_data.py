@@ -1,12 +1,15 @@
-"Data sets by name through TFDS (mocked or tiny, no network), and the promises of the batch stream."
+"Data sets by name through TFDS (mocked or tiny, no network), batches and streams."
 
 import hashlib
 import shutil
+import weakref
 from itertools import islice
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -15,9 +18,17 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from acgan_nb.cli import main
-from acgan_nb import data
-from acgan_nb.sources import class_ids
-from acgan_nb.data import Dataset, batches, from_pixels, load, to_pixels
+from acgan_nb import sources
+from acgan_nb.data import (
+    Dataset,
+    Stream,
+    batches,
+    class_ids,
+    from_pixels,
+    is_streamable,
+    load,
+    to_pixels,
+)
 from acgan_nb.sources import _stack as stack
 from acgan_nb.train import as_dataset
 
@@ -341,7 +352,7 @@ def test_class_names_may_be_an_array():
 def test_large_images_are_shrunk_as_they_are_read(tmp_path, monkeypatch):
     write_images(tmp_path / "a", "xy", size=150)
     kept = []
-    monkeypatch.setattr(data, "_stack", lambda images: kept.extend(images) or stack(images))
+    monkeypatch.setattr(sources, "_stack", lambda images: kept.extend(images) or stack(images))
     found, arch = as_dataset(tmp_path / "a")
     assert arch == "imagenet128" and len(kept) == 6 and {i.size for i in kept} == {(128, 128)}
 
@@ -349,7 +360,7 @@ def test_large_images_are_shrunk_as_they_are_read(tmp_path, monkeypatch):
 def test_headers_are_read_once(tmp_path, monkeypatch):
     write_images(tmp_path / "a", "xy", size=8)
     seen = []
-    monkeypatch.setattr(data, "_size_in_header", lambda p: seen.append(p) or Image.open(p).size)
+    monkeypatch.setattr(sources, "_size_in_header", lambda p: seen.append(p) or Image.open(p).size)
     assert as_dataset(tmp_path / "a")[1] == "digits" and len(seen) == 6
 
 
@@ -405,3 +416,152 @@ def test_classes_may_be_called_train_and_test(tmp_path):
     shutil.rmtree(tmp_path / "car")
     with pytest.raises(ValueError, match="needs one sub-folder of images per class"):
         load(tmp_path)
+
+
+class InBatches(keras.utils.PyDataset):
+    "Batches by number; `asked`: which were read; `alive`: most that were in memory at once."
+
+    def __init__(self, data, size, kind=lambda images: images):
+        super().__init__()
+        self.data, self.size, self.kind = data, size, kind
+        self.asked, self.handed_out, self.alive = [], [], 0
+
+    def __len__(self):
+        return -(-len(self.data) // self.size)
+
+    def __getitem__(self, i):
+        self.asked.append(i)
+        rows = slice(i * self.size, (i + 1) * self.size)
+        images = self.kind(self.data.images[rows].copy())
+        self.handed_out.append(weakref.ref(images))
+        self.alive = max(self.alive, sum(ref() is not None for ref in self.handed_out))
+        return images, self.data.labels[rows]
+
+
+def piped(images, labels, size):
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(size)
+
+
+COUNT = 23
+ROWS = np.random.default_rng(1).integers(0, 256, (COUNT, 4, 2, 3)).astype("uint8")
+STREAMED = Dataset(ROWS, [-1, *np.arange(COUNT - 1) % 3], ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("of", ["PyDataset", "tf.data"])
+@pytest.mark.parametrize("kind", [np.asarray, from_pixels], ids=["bytes", "floats"])
+def test_stream_gives_the_batches_of_the_arrays(of, kind):
+    images, labels = STREAMED.images, STREAMED.labels
+    source = InBatches(STREAMED, 5, kind) if of == "PyDataset" else piped(kind(images), labels, 5)
+    assert is_streamable(source)
+    stream = Stream(source, STREAMED.class_names, "rows")
+    assert (stream.name, stream.class_names, stream.num_classes) == ("rows", ("a", "b", "c"), 3)
+    assert (len(stream), stream.batch_size, stream.steps_per_epoch) == (20, 5, 4)
+    assert stream.image_shape == STREAMED.image_shape == (4, 2, 3)
+    assert stream.class_counts.tolist() == STREAMED.class_counts.tolist()
+    taken = list(islice(stream.batches(seed=3), 8))
+    for found, classes in taken:
+        assert (found.dtype, classes.dtype) == (np.uint8, np.int32)
+    numbers = [next(i for i in range(4) if (x == images[5 * i : 5 * i + 5]).all()) for x, _ in taken]
+    if of == "PyDataset":
+        wanted = [np.random.default_rng((3, epoch)).permutation(4) for epoch in (0, 1)]
+        assert numbers == np.concatenate(wanted).tolist()
+    else:
+        assert numbers == [0, 1, 2, 3] * 2
+    for i, (_, classes) in zip(numbers, taken):
+        assert (classes == labels[5 * i : 5 * i + 5]).all()
+
+
+@pytest.mark.parametrize("of", ["PyDataset", "tf.data"])
+def test_stream_is_resumed_at_any_step(of):
+    data = numbered(np.arange(COUNT) % 7)
+    source = InBatches(data, 5) if of == "PyDataset" else piped(data.images, data.labels, 5)
+    stream = Stream(source)
+    whole = [images.ravel().tolist() for images, _ in islice(stream.batches(seed=1), 12)]
+    for start in range(12):
+        rest = islice(stream.batches(seed=1, start_step=start), 12 - start)
+        assert [images.ravel().tolist() for images, _ in rest] == whole[start:]
+    if of == "PyDataset":
+        other = [images.ravel().tolist() for images, _ in islice(stream.batches(seed=2), 12)]
+        assert other != whole and whole[:4] != whole[4:8]
+
+
+def test_stream_is_not_collected():
+    source = InBatches(STREAMED, 1)
+    stream = Stream(source)
+    assert source.alive <= 2 and source.asked == list(range(COUNT))
+    source.asked.clear()
+    taken = stream.batches(seed=0, start_step=2 * COUNT + 5)
+    for i in range(1, 40):
+        next(taken)
+        assert len(source.asked) == i  # nothing is read ahead
+    assert source.alive <= 2
+    source.asked.clear()
+    stream.head(3)
+    assert source.asked == [0, 1, 2, 3]
+
+
+def test_stream_of_other_order_has_the_same_fingerprint():
+    images, labels, order = ROWS, STREAMED.labels, np.random.default_rng(0).permutation(COUNT)
+    same = [piped(images[order], labels[order], 5), piped(images, labels, 7), InBatches(STREAMED, 4)]
+    same += [piped(from_pixels(images), labels.astype("int8")[:, None], COUNT)]
+    [fingerprint] = {Stream(source).fingerprint for source in same}
+    assert len(fingerprint) == 64 and set(fingerprint) <= set("0123456789abcdef")
+    changed = [(images, np.roll(labels, 1)), (images[1:], labels[1:]), (images ^ 1, labels)]
+    changed += [(images.reshape(COUNT, 2, 4, 3), labels)]
+    assert len({fingerprint, *(Stream(piped(*rows, 5)).fingerprint for rows in changed)}) == 5
+
+
+def test_head_of_a_stream():
+    for source in (InBatches(STREAMED, 5), piped(ROWS, STREAMED.labels, 5)):
+        first = Stream(source, "xyz", "rows").head(7)
+        assert (first.name, first.class_names) == ("rows", ("x", "y", "z"))
+        assert (first.images == ROWS[1:8]).all() and (first.labels == STREAMED.labels[1:8]).all()
+        assert len(Stream(source).head(1000)) == 19  # as many as there are in full batches
+    with pytest.raises(ValueError, match="count must be a whole number at least 1, got 0"):
+        Stream(source).head(0)
+
+
+class Endless(keras.utils.PyDataset):
+    num_batches = None
+
+    def __getitem__(self, i):
+        return ROWS, STREAMED.labels
+
+
+PIPE = piped(ROWS, STREAMED.labels, 5)
+REFUSED = {
+    "arrays": (ROWS, None, "tf.data.Dataset or a keras.utils.PyDataset of batches, got ndarray"),
+    "endless pipeline": (PIPE.repeat(), None, "never ends"),
+    "endless PyDataset": (Endless(), None, "never ends"),
+    "no batch": (PIPE.take(0), None, "has no batch"),
+    "not batched": (PIPE.unbatch(), None, "batch 0: .*not batched"),
+    "no labels": (PIPE.map(lambda x, y: x), None, r"batch 0: .*\(images, labels\)"),
+    "three parts": (PIPE.map(lambda x, y: (x, y, y)), None, r"batch 0: .*\(images, labels\)"),
+    "sizes": (PIPE.concatenate(PIPE), None, r"batch 5: .*\(5, 4, 2, 3\), got \(5, 4, 2, 3\) after"),
+    "larger": (PIPE.take(2).concatenate(PIPE.unbatch().batch(6)), None, r"batch 2: .*got \(6, "),
+    "shapes": (PIPE.take(1).concatenate(PIPE.map(lambda x, y: (x[:, :3], y))), None, "batch 1: "),
+    "label": (PIPE, ["a", "b"], "batch 0: label 2 is out of range: 0..1"),
+    "late label": (PIPE.map(lambda x, y: (x, y - 1)), None, "batch 0: label -2 is out of range"),
+    "range": (PIPE.map(lambda x, y: (tf.cast(x, tf.float32), y)), None, r"batch 0: .*\[-1, 1\]"),
+    "names": (PIPE, ["a", "b", "a"], "class_names must differ, 'a' is there twice"),
+    "no label": (PIPE.map(lambda x, y: (x, 0 * y - 1)), None, "there is no labelled image"),
+}
+
+
+@pytest.mark.parametrize("source, names, line", REFUSED.values(), ids=REFUSED)
+def test_stream_refused(source, names, line):
+    with pytest.raises(ValueError, match=line) as caught:
+        Stream(source, names)
+    assert "\n" not in str(caught.value)
+
+
+def test_class_names_of_a_stream_may_be_an_array():
+    assert Stream(PIPE, np.array(["a", "b", "c"])).class_names == ("a", "b", "c")
+
+
+def test_a_source_that_can_be_read_once_only_is_one_line():
+    once = iter([(ROWS[:5], STREAMED.labels[:5]), (ROWS[5:10], STREAMED.labels[5:10])])
+    spec = tf.TensorSpec((5, 4, 2, 3), tf.uint8), tf.TensorSpec((5,), tf.int64)
+    stream = Stream(tf.data.Dataset.from_generator(lambda: once, output_signature=spec), name="once")
+    with pytest.raises(ValueError, match="'once' had 2 full batches at first, now 0"):
+        next(stream.batches())

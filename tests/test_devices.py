@@ -106,12 +106,13 @@ def processes(tmp_path_factory):
     jax |= dict(JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0")
     meet = dict(KERAS_DISTRIBUTION_JOB_ADDRESSES=address, KERAS_DISTRIBUTION_NUM_PROCESSES="2")
     pair = [
-        start(folder / "pair", "together", name=i, KERAS_DISTRIBUTION_PROCESS_ID=i, **meet, **jax)
+        start(folder / "pair", "together", "occupied", name=i, KERAS_DISTRIBUTION_PROCESS_ID=i, **meet, **jax)
         for i in ("0", "1")
     ]
     two = "--xla_force_host_platform_device_count=2"
     pair = finish(*pair)
-    alone = finish(start(folder / "alone", "together", "refused", **{**jax, "XLA_FLAGS": two}))
+    tasks = "together", "refused", "occupied"
+    alone = finish(start(folder / "alone", *tasks, **{**jax, "XLA_FLAGS": two}))
     for child, where in zip((*pair, *alone), ("pair/0", "pair/1", "alone/0")):
         place, number = where.split("/")
         child["weights"] = np.load(folder / place / "together" / f"weights{number}.npy")
@@ -131,6 +132,12 @@ def test_one_process_writes_and_can_sample_alone(processes):
     assert first["files"] == second["files"] == alone["files"]
     assert {"checkpoint", "best.weights", "samples.gif", "history.csv"} <= set(first["files"])
     assert abs(np.subtract(first["sample"], alone["sample"])).max() <= 1
+
+
+def test_a_run_directory_refused_to_the_first_process_is_refused_to_all(processes):
+    first, second, alone = (p["occupied"] for p in processes)
+    assert first[0] == alone[0] == "OSError" and "cannot write to outdir" in first[1]
+    assert second == ["RuntimeError", "the first process was refused; its message says why"]
 
 
 def test_jax_refuses_statistics_per_device(processes):

@@ -460,17 +460,18 @@ def test_images_without_a_label_are_not_read_wrong():
 
 def test_error_of_a_class_similarity_is_what_it_is():
     "Of few images that share pairs: compared with the spread of as many fresh ones."
-    from acgan_nb.monitor import _error, _similarity
+    from acgan_nb.monitor import _error
 
     images, rng = DIGITS.images[DIGITS.labels == 3], np.random.default_rng(0)
     fresh = []
     for seed in range(200):
         part = images[rng.choice(len(images), 15, replace=False)]
-        fresh.append(_similarity(part, np.zeros(15, int), 100, seed).mean())
+        fresh.append(metrics.class_ms_ssim(part, np.zeros(15, int), 100, seed)[0])
     guesses = [_error(images, 15, 100, np.random.default_rng(s)) for s in range(12)]
     truth = np.std(fresh, ddof=1) / np.sqrt(1 - 15 / len(images))  # of a class without end
     assert np.mean(guesses) == pytest.approx(truth, rel=0.2)
-    naive = _similarity(images, np.zeros(len(images), int), 100, 0).std() / 10
+    (i,), (j,) = metrics.within_class_pairs(np.zeros(len(images), int), 100, 0)
+    naive = metrics.ms_ssim(images[i], images[j]).std() / 10
     assert np.mean(guesses) > 1.5 * naive
     assert np.isfinite(_error(images[:2], 15, 100, rng))
 

@@ -31,7 +31,7 @@ def tiny_gan(spectral_norm=False, **options):
     x = keras.Input((1, PIXELS, 1))
     heads = {"acgan": (K + 1, SoftSigmoid()), "adc": (2 * K + 1, DiscriminativeHead())}
     heads["d2d_ce"] = E + 1, ProxyHead(K)
-    units, head = heads[options.get("class_head", "acgan")]
+    units, head = heads[options.pop("class_head", "acgan")]
     dense = layers.Dense(units, use_bias=not spectral_norm)
     dense = SpectralNorm(dense) if spectral_norm else dense
     d = keras.Model(x, head(dense(layers.Flatten()(x))))

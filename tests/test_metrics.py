@@ -1,4 +1,4 @@
-"Every measure against somebody else's implementation, closed forms, and what must not change it."
+"Every measure against an independent implementation, closed forms, and its invariances."
 
 import numpy as np
 import pytest
@@ -165,10 +165,10 @@ def test_precision_and_recall_in_blocks():
 
 @given(st.integers(2, 30), st.integers(0, 99), st.integers(0, 99))
 @settings(deadline=None, max_examples=40)
-def test_pairs_are_of_one_class_and_never_twice_the_same(members, share, seed):
+def test_pairs_are_of_one_class_and_never_twice_the_same(members, percent, seed):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(3), members))
     possible = members * (members - 1) // 2
-    first, second = metrics.within_class_pairs(labels, max(1, possible * share // 99), seed)
+    first, second = metrics.within_class_pairs(labels, max(1, possible * percent // 99), seed)
     for k, (i, j) in enumerate(zip(first, second)):
         assert (labels[i] == k).all() and (labels[j] == k).all() and (i != j).all()
         assert len({frozenset(pair) for pair in zip(i.tolist(), j.tolist())}) == len(i)
@@ -215,7 +215,7 @@ def test_ms_ssim_is_that_of_pytorch_msssim(size, mode):
 
 def naive_ms_ssim(x, y):
     "Window by window, for one pair of small images: the definition, with loops."
-    weights, side, result = metrics.WEIGHTS, len(x), 1.0
+    weights, side, result = metrics._WEIGHTS, len(x), 1.0
     for scale, weight in enumerate(weights):
         window = min(11, side)
         i = np.arange(window) - (window - 1) / 2
@@ -281,7 +281,7 @@ features = st.integers(0, 2**31).map(lambda seed: cloud(40, 5, seed=seed))
 
 @settings(max_examples=25, deadline=None)
 @given(features, features, st.integers(0, 2**31))
-def test_distances_do_not_care_for_order_or_rotation(a, b, seed):
+def test_distances_are_invariant_to_order_and_rotation(a, b, seed):
     rng = np.random.default_rng(seed)
     turn = rotation(5, seed)
     for measure in (
@@ -294,8 +294,8 @@ def test_distances_do_not_care_for_order_or_rotation(a, b, seed):
         np.testing.assert_allclose(shuffled, want, rtol=1e-7, atol=1e-9)
         np.testing.assert_allclose(measure(a @ turn, b @ turn), want, rtol=1e-6, atol=1e-9)
     assert metrics.frechet_distance(a, a) < 1e-9 * np.trace(np.cov(a, rowvar=False))
-    there, back = metrics.frechet_distance(a, b), metrics.frechet_distance(b, a)
-    np.testing.assert_allclose(there, back, rtol=1e-7, atol=1e-9)
+    forward, backward = metrics.frechet_distance(a, b), metrics.frechet_distance(b, a)
+    np.testing.assert_allclose(forward, backward, rtol=1e-7, atol=1e-9)
 
 
 @settings(max_examples=50, deadline=None)
@@ -361,6 +361,7 @@ WRONG = {
     "path": (lambda: metrics.largest_step(X[:2]), "at least 3 images"),
     "shares": (lambda: metrics.diversity_and_accuracy([1, 2], [1], 1), "one value per class"),
     "control": (lambda: metrics.control("gauss", DIGITS, [0]), "control must be one of"),
+    "empty class": (lambda: metrics.control("real", DIGITS, [-1]), "no image of class -1"),
 }
 
 

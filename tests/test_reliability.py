@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from acgan_nb import data, judges, runs, train
-from acgan_nb.monitor import CollapseWarning, RealStatistics, real_statistics
+from acgan_nb.monitor import CollapseWarning, RealStatistics
 from acgan_nb.runs import RunDirectory, load_run
 from acgan_nb.storage import digest, load_variables, locked, seal
 from acgan_nb.train import Diverged, Stopped, fit
@@ -244,7 +244,6 @@ def test_the_best_of_steps_that_were_taken_back_is_known_for_what_it_is(tmp_path
     "It was written after the checkpoint that a rollback goes back to."
     distances = iter([3.0, 1.0, 2.0, 2.0])
     monkeypatch.setattr(RealStatistics, "distance", lambda self, images: next(distances))
-    monkeypatch.setattr(train, "real_statistics", lambda *a, **k: quiet_statistics(*a, **k))
     options = dict(outdir=tmp_path, on_divergence="rollback", evaluate_every=4, **FEW)
     rolled_back = pytest.warns(UserWarning, match="last good state is step 5")
     with rolled_back, pytest.warns(CollapseWarning):
@@ -254,13 +253,6 @@ def test_the_best_of_steps_that_were_taken_back_is_known_for_what_it_is(tmp_path
     more = load_variables(tmp_path / "best.weights", best.generator.weights)
     assert (more["step"], more["frechet_distance"]) == (8, 1.0)
     assert best.step == 8 and best.history["frechet_distance"][-1] == 2.0
-
-
-def quiet_statistics(*args, **options):
-    "Real statistics whose floor is not asked of a scripted distance."
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RealStatistics, "distance", lambda self, images: 0.0)
-        return real_statistics(*args, **options)
 
 
 def test_a_best_generator_that_cannot_be_read_is_written_anew(tmp_path):

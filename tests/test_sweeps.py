@@ -21,9 +21,9 @@ from PIL import Image
 from acgan_nb import sweeps, trials
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, load
+from acgan_nb.directory import RunDirectory
 from acgan_nb.judges import load_judge
-from acgan_nb.directory import read_history
-from acgan_nb.runs import RunDirectory, load_run
+from acgan_nb.runs import load_run
 from acgan_nb.storage import digest, locked
 from acgan_nb.sweeps import (
     PRESETS,
@@ -206,7 +206,7 @@ def ctrl_c_works():
 
 def test_ctrl_c_saves(cluster, tmp_path, ctrl_c_works):
     def press():
-        while len(read_history(tmp_path / "run" / "history.csv")["step"]) < 2:
+        while len(RunDirectory(tmp_path / "run").read_history()["step"]) < 2:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
