@@ -19,7 +19,7 @@ from fastcore.basics import patch
 
 from .settings import check_choice, check_range
 from .sources import IMAGE_SUFFIXES  # noqa: F401 - imported from here by others
-from .sources import class_folders, class_ids, find_folder, resize, with_channels
+from .sources import class_folders, class_ids, find_folder, with_channels
 from .sources import read_digits, read_folder, read_tfds
 
 # %% auto #0

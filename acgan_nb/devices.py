@@ -179,7 +179,7 @@ def on_first_process(function):
 
         failed = multihost_utils.broadcast_one_to_all(np.array(error is not None))
         if failed and error is None:
-            raise RuntimeError("the first process was refused; its message says why")
+            raise ValueError("the first process was refused; its message says why")
     if error is not None:
         raise error
 

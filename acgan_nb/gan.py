@@ -343,8 +343,8 @@ def update_ema(self: ACGAN):
     "Move the averaged generator's weights and batch statistics towards G's."
     t = ops.cast(self.g_optimizer.iterations, "float32")
     decay = ops.minimum(self.ema, (1.0 + t) / (10.0 + t))
-    for average, weight in zip(self.ema_generator.weights, self.generator.weights):
-        average.assign(average + (1.0 - decay) * (weight - average))
+    for mean, weight in zip(self.ema_generator.weights, self.generator.weights):
+        mean.assign(mean + (1.0 - decay) * (weight - mean))
 
 # %% ../nbs/api/11_gan.ipynb #9c5c2e3a
 def _unpacked(batch):

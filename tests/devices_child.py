@@ -166,7 +166,7 @@ def occupied(folder):
     (folder / "file").touch()
     try:
         fit(DATA, steps=1, outdir=folder / "file", **{**SAME, "devices": 2})
-    except (OSError, RuntimeError) as error:
+    except (OSError, ValueError) as error:
         return [type(error).__name__, str(error)]
 
 

@@ -5,6 +5,7 @@ Every check is a function that returns something JSON can hold; the parent judge
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -143,6 +144,10 @@ def keras_fit(folder):
     again = keras.models.load_model(folder / "gan.keras")
     z, labels = np.ones((3, 100), "float32"), np.arange(3)
     before, after = (np.asarray(m([z, labels])) for m in (gan, again))
+    state = [np.asarray(v.value) for v in (*gan.weights, *gan.d_optimizer.variables)]
+    evaluate = partial(gan.evaluate, steps=2, verbose=0, return_dict=True)
+    validation = [evaluate(batches(DATA, 40)) for _ in range(2)]
+    now = [np.asarray(v.value) for v in (*gan.weights, *gan.d_optimizer.variables)]
     slots = [len(m.d_optimizer.variables) for m in (gan, again)]
     same = [
         np.array_equal(a.value, b.value)
@@ -152,6 +157,8 @@ def keras_fit(folder):
         "d_loss": history["d_loss"],
         "same": bool(np.array_equal(before, after)),
         "d_optimizer": [*slots, all(same), int(gan.d_optimizer.iterations)],
+        "validation": validation,
+        "unchanged": all(map(np.array_equal, state, now)),
     }
 
 

@@ -137,7 +137,7 @@ def test_one_process_writes_and_can_sample_alone(processes):
 def test_a_run_directory_refused_to_the_first_process_is_refused_to_all(processes):
     first, second, alone = (p["occupied"] for p in processes)
     assert first[0] == alone[0] == "OSError" and "cannot write to outdir" in first[1]
-    assert second == ["RuntimeError", "the first process was refused; its message says why"]
+    assert second == ["ValueError", "the first process was refused; its message says why"]
 
 
 def test_jax_refuses_statistics_per_device(processes):

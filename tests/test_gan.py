@@ -15,11 +15,17 @@ from acgan_nb.gan import ACGAN, LOGS
 from acgan_nb.heads import DiscriminativeHead, ProxyHead, SoftSigmoid
 from acgan_nb.judges import load_judge
 from acgan_nb.losses import class_loss, d2d_ce_loss
-from acgan_nb.models import ARCHITECTURES, SpectralNorm
+from acgan_nb.models import (
+    ARCHITECTURES,
+    SpectralNorm,
+    build_discriminator,
+    build_generator,
+)
 from acgan_nb.monitor import CollapseWarning
 from acgan_nb.runs import build_gan, load_run
 from acgan_nb.train import fit
 
+DIGITS = load("digits")
 B, K, E, PIXELS, RATE = 6, 3, 4, 2, 0.3
 
 
@@ -323,3 +329,60 @@ def test_another_backend_is_refused_in_one_line(tmp_path):
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 2 and "Keras runs on torch" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()
+
+
+class HundredDigits(keras.utils.PyDataset):
+    "Two batches of fifty."
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        return DIGITS.images[50 * i : 50 * i + 50], DIGITS.labels[50 * i : 50 * i + 50]
+
+
+def tf_data():
+    import tensorflow as tf
+
+    arrays = DIGITS.images[:100], DIGITS.labels[:100]
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(50)
+
+
+INPUTS = {  # what `ACGAN.fit` is given, and its other arguments
+    "tf.data": lambda: ((tf_data(),), {}),
+    "generator": lambda: (((HundredDigits()[i % 2] for i in range(99)),), dict(steps_per_epoch=2)),
+    "PyDataset": lambda: ((HundredDigits(),), {}),
+    "floats": lambda: ((from_pixels(DIGITS.images[:100]), DIGITS.labels[:100]), dict(batch_size=50)),
+}
+
+
+def two_steps(*data, **options):
+    gan = ACGAN(build_generator("digits"), build_discriminator("digits"))
+    gan.compile("adam", "adam", run_eagerly=True)
+    history = gan.fit(*data, shuffle=False, verbose=0, **options).history
+    return np.concatenate([np.ravel(w) for w in gan.get_weights()]), history
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_keras_fit_takes_any_source_of_batches(kind):
+    expected, _ = two_steps(DIGITS.images[:100], DIGITS.labels[:100], batch_size=50)
+    data, options = INPUTS[kind]()
+    found, history = two_steps(*data, **options)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert set(history) == set(LOGS)
+
+
+def test_validation_is_of_the_model_as_it_is():
+    "Dropout off, running batch statistics, nothing updated; the same numbers by hand."
+    gan = ACGAN(build_generator("digits"), build_discriminator("digits"), seed=5)
+    gan.compile(run_eagerly=True)
+    before = [np.array(w) for w in gan.weights]
+    images, labels = DIGITS.images[:60], DIGITS.labels[:60]
+    found = gan.evaluate(images, labels, batch_size=60, verbose=0, return_dict=True)
+    source, classes = gan.discriminator(from_pixels(images), training=False)
+    assert found["source_real"] == pytest.approx(np.log1p(np.exp(-np.array(source))).mean(), rel=1e-5)
+    assert found["class_real"] == pytest.approx(float(class_loss(classes, labels)), rel=1e-5)
+    assert found == gan.evaluate(images, labels, batch_size=60, verbose=0, return_dict=True)
+    after = [np.array(w) for w in gan.weights]
+    assert int(gan.d_optimizer.iterations) == int(gan.g_optimizer.iterations) == 0
+    assert all(map(np.array_equal, before, after))

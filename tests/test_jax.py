@@ -88,6 +88,12 @@ def test_keras_own_fit_and_saving(found):
     assert before == after and same is True and iterations == 8
 
 
+def test_validation_changes_nothing(found):
+    first, second = found["keras_fit"]["validation"]
+    assert first == second and np.isfinite([*first.values()]).all() and "class_real" in first
+    assert found["keras_fit"]["unchanged"] is True
+
+
 @pytest.mark.parametrize(
     "i, start",
     [
