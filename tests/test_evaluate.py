@@ -481,6 +481,7 @@ def test_export_of_the_best_generator_is_of_its_step(tmp_path):
         run = fit("digits", steps=9, evaluate_every=3, outdir=tmp_path / "run", verbose=False)
     best = load_run(run.outdir, best=True)
     best.history = {key: values[:2] for key, values in best.history.items()}  # as if of step 6
+    best.saved_step = 6
     for step, name in ((9, "report"), (6, "report_best")):
         (run.outdir / f"{name}.json").write_text(json.dumps({"run": {"step": step}}))
         (run.outdir / f"{name}.html").write_text("page")
