@@ -46,7 +46,7 @@ def main(debug):
 # %% ../nbs/api/26_cli.ipynb #a3f8f842
 def setting_option(row):
     "The click option of a row of settings."
-    flags = [f"--{name}" for name in row.flags or (row.name.replace("_", "-"),)]
+    flags = [f"--{name}" for name in row.flag_names]
     if row.kind is bool and row.default:
         flags = [f"{flags[0]}/--no-{flags[0][2:]}"]
     kind = click.Choice(row.choices) if row.choices else row.kind

@@ -238,7 +238,7 @@ def train_command(config: dict) -> str:
 # %% ../nbs/api/19_plan.ipynb #2421df3e
 def _flag(row, value) -> list[str]:
     "The words of an option on the command line."
-    name = row.flags[0] if row.flags else row.name.replace("_", "-")
+    name = row.flag_names[0]
     if row.kind is bool:
         return [f"--{name}" if value else f"--no-{name}"]
     return [f"--{name}", _listed(value) if row.kind is list else str(value)]

@@ -61,6 +61,11 @@ class Row:
     recorded: bool = True  # in config.json
     reading: bool = False
 
+    @property
+    def flag_names(self) -> tuple:
+        "Its names on the command line, without dashes in front."
+        return self.flags or (self.name.replace("_", "-"),)
+
 # %% ../nbs/api/00_settings.ipynb #fb2493dc
 def check_value(row: Row, value):
     "`ValueError` unless `value` is allowed in this row."
