@@ -20,7 +20,7 @@ from .data import Dataset, as_images, as_labels
 from .sampling import class_probabilities, generate, interpolate
 from .judges import Judge, RECIPES, judge_for, load_judge, recipe_for, train_judge
 from .runs import Run, run_data
-from .settings import Row, check_range, check_value, nearest
+from .settings import Row, check_range, complete, nearest
 from .storage import digest
 
 # %% auto #0
@@ -299,9 +299,7 @@ def check_evaluation(judge: Judge | None = None, feature_judge: Judge | None = N
     for name, value in (("judge", judge), ("feature_judge", feature_judge)):
         if not isinstance(value, Judge | None):
             raise ValueError(f"{name} must be a Judge such as load_judge('digits'), got {value!r}")
-    options = {name: options.get(name, row.default) for name, row in OPTIONS.items()}
-    for name, value in options.items():
-        check_value(OPTIONS[name], value)
+    options = complete(OPTIONS.values(), options)
     if options["fidelity"]:
         _torch_fidelity()
     return options

@@ -20,7 +20,7 @@ from .heads import head_of
 from .losses import discriminator_loss, generator_loss
 from .models import ActivationNoise
 from .randomness import check_draws, initial_seeds, random_states, set_random_state
-from .settings import ROWS, check_value, nearest, pick, rows_of
+from .settings import ROWS, check_value, complete, nearest, pick, rows_of
 
 # %% auto #0
 __all__ = ['LOGS', 'ACGAN', 'adam', 'source_probability', 'shared_count', 'class_accuracy']
@@ -166,12 +166,7 @@ def _game(activation_noise=None, **options):
     if not (activation_noise is None or callable(activation_noise)):
         text = "activation_noise must be a Keras schedule of sigma over the steps"
         raise ValueError(f"{text}, got {activation_noise!r}")
-    game = {name: options.get(name, row.default) for name, row in _GAME.items()}
-    for name, row in _GAME.items():
-        check_value(row, game[name])
-        if row.like and game[name] is None:
-            game[name] = game[row.like]
-    return {**game, "activation_noise": activation_noise}
+    return {**complete(_GAME.values(), options), "activation_noise": activation_noise}
 
 # %% ../nbs/api/11_gan.ipynb #58728139
 def _keras_options(jit_compile=None, run_eagerly=False, **options):

@@ -78,6 +78,16 @@ def check_value(row: Row, value):
         options = dict(whole=row.kind is int, above=row.above is not None)
         check_range(row.name, value, low, row.below, **options)
 
+# %% ../nbs/api/00_settings.ipynb #c0a1b2d3
+def complete(rows, given: dict) -> dict:
+    "The values of these rows: as given, or the defaults; `ValueError` for one that is not allowed."
+    values = {row.name: given.get(row.name, row.default) for row in rows}
+    for row in rows:
+        check_value(row, values[row.name])
+        if row.like and values[row.name] is None:
+            values[row.name] = values[row.like]
+    return values
+
 # %% ../nbs/api/00_settings.ipynb #4ab95b58
 KINDS = {"int": int, "float": float, "bool": bool, "str": str, "list": list}
 
@@ -223,10 +233,8 @@ class Settings:
     )
 
     def __post_init__(self):
-        for row in ROWS.values():
-            check_value(row, getattr(self, row.name))
-            if row.like and getattr(self, row.name) is None:
-                object.__setattr__(self, row.name, getattr(self, row.like))
+        for name, value in complete(ROWS.values(), vars(self)).items():
+            object.__setattr__(self, name, value)
         if self.class_head == "adc" and not self.class_loss_on_fake:
             text = "class_head='adc' needs class_loss_on_fake=True"
             raise ValueError(f"{text}: half of it is about fakes")
