@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from .settings import ROWS
+from .settings import EVALUATION, ROWS
 
 # %% auto #0
 __all__ = ['main']
@@ -191,13 +191,8 @@ def _plot(run, data, data_dir, coordinate):
 @click.option("--test-split", default="test", show_default=True, help="Real images to compare with.")
 @with_options(*drawing_options)
 @click.option("--features", help="Judge for distances and IS, as inception [default: by data].")
-@click.option("--samples", default=10_000, show_default=True, help="At most the training images.")
-@click.option("--pairs", default=100, show_default=True, help="Pairs per class for MS-SSIM.")
-@click.option("--gan-train-seeds", default=3, show_default=True, help="0 leaves GAN-train out.")
-@click.option("--gan-train-samples", default=20_000, show_default=True)
-@click.option("--fidelity", is_flag=True, help="Also IS, FID and KID by torch-fidelity.")
+@with_options(*map(setting_option, EVALUATION.values()))
 @click.option("--two-stage", is_flag=True, help="Also the paper's protocol: 50k/10, then 25k/5.")
-@click.option("--seed", default=0, show_default=True)
 def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, features, two_stage, **options):
     """Measure RUN's samples beside real images; write report.json and .html into it.
 

@@ -20,7 +20,7 @@ from .data import Dataset, as_images, as_labels
 from .sampling import class_probabilities, generate, interpolate
 from .judges import Judge, RECIPES, judge_for, load_judge, recipe_for, train_judge
 from .runs import Run, run_data
-from .settings import Row, check_range, complete, nearest
+from .settings import EVALUATION, check_range, complete, nearest
 from .storage import digest
 
 # %% auto #0
@@ -278,28 +278,17 @@ def two_stage_inception_score(
         "final": {"samples": final[0], "groups": final[1], "score": fresh},
     })
 
-# %% ../nbs/api/22_evaluation.ipynb #526dfc63
-OPTIONS = {row.name: row for row in (
-    Row("samples", int, 10_000, "Samples, at most as many as training images", low=10),
-    Row("pairs", int, 100, "Pairs of images per class for MS-SSIM", low=1),
-    Row("gan_train_seeds", int, 3, "Classifiers for GAN-train; 0 leaves it out", low=0),
-    Row("gan_train_samples", int, 20_000, "Samples that each classifier is trained on", low=1),
-    Row("gan_train_steps", int, None, "Steps of each [default: as a judge]", low=1, optional=True),
-    Row("fidelity", bool, False, "Also IS, FID and KID by torch-fidelity"),
-    Row("seed", int, 0, "Seed of samples, subsets and classifiers", low=0),
-)}
-
 # %% ../nbs/api/22_evaluation.ipynb #40a35621
 def check_evaluation(judge: Judge | None = None, feature_judge: Judge | None = None, **options):
     "The options of `evaluate` with their defaults; `ValueError` if it would refuse them."
     for name in options:
-        if name not in OPTIONS:
-            hint = nearest(name, [*OPTIONS, "judge", "feature_judge"])
+        if name not in EVALUATION:
+            hint = nearest(name, [*EVALUATION, "judge", "feature_judge"])
             raise ValueError(f"evaluate has no option {name!r}{hint}")
     for name, value in (("judge", judge), ("feature_judge", feature_judge)):
         if not isinstance(value, Judge | None):
             raise ValueError(f"{name} must be a Judge such as load_judge('digits'), got {value!r}")
-    options = complete(OPTIONS.values(), options)
+    options = complete(EVALUATION.values(), options)
     if options["fidelity"]:
         _torch_fidelity()
     return options
@@ -433,7 +422,7 @@ def evaluate(
 
     `train`, `test`: real images, by default those the run was trained on and their test split.
     `judge`: of classes, by default `judge_for` the data; `feature_judge`: for distances and
-    Inception score, such as `inception()`, by default the judge. `options`: see `OPTIONS`.
+    Inception score, such as `inception()`, by default the judge. `options`: see `EVALUATION`.
     `report.summary` and `report.save_report` take the result.
 
     >>> from acgan_nb import load_pretrained

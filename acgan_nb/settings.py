@@ -270,6 +270,17 @@ def pick(config: dict, *parts) -> dict:
     """
     return {row.name: config[row.name] for row in rows_of(*parts)}
 
+# %% ../nbs/api/00_settings.ipynb #e7a1b2d2
+EVALUATION = {row.name: row for row in (
+    Row("samples", int, 10_000, "Samples, at most as many as training images", low=10),
+    Row("pairs", int, 100, "Pairs of images per class for MS-SSIM", low=1),
+    Row("gan_train_seeds", int, 3, "Classifiers for GAN-train; 0 leaves it out", low=0),
+    Row("gan_train_samples", int, 20_000, "Samples that each classifier is trained on", low=1),
+    Row("gan_train_steps", int, None, "Steps of each [default: as a judge]", low=1, optional=True),
+    Row("fidelity", bool, False, "Also IS, FID and KID by torch-fidelity"),
+    Row("seed", int, 0, "Seed of samples, subsets and classifiers", low=0),
+)}
+
 # %% ../nbs/api/00_settings.ipynb #d1262c54
 PLAIN = ("data", "outdir", "resume", "callbacks", "verbose")  # arguments of `fit` that are no settings
 

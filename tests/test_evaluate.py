@@ -409,7 +409,7 @@ WRONG = {  # options of an evaluation, what is said about them
     "half": (dict(gan_train_steps=1.5), "gan_train_steps must be a whole number"),
 } | {
     row.name: ({row.name: row.low - 1}, f"{row.name} must be a whole number at least {row.low}")
-    for row in evaluation.OPTIONS.values()
+    for row in evaluation.EVALUATION.values()
     if row.kind is int
 }
 
