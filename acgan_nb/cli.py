@@ -169,6 +169,8 @@ real_options = [
 @click.option("--coordinate", default=0, show_default=True, help="Coordinate of z to sweep.")
 def _plot(run, data, data_dir, coordinate):
     "Draw RUN's curves, real beside generated images, and a sweep of one latent coordinate."
+    import matplotlib.pyplot as plt
+
     from acgan_nb import plots
     from acgan_nb.runs import NOT_BY_NAME, load_run, run_data
 
@@ -182,6 +184,7 @@ def _plot(run, data, data_dir, coordinate):
         figures["real_and_generated"] = plots.real_and_generated(real, trained)
     for name, figure in figures.items():
         figure.savefig(run / f"{name}.png", dpi=150, bbox_inches="tight")
+        plt.close(figure)
         click.echo(run / f"{name}.png")
 
 # %% ../nbs/api/26_cli.ipynb #74340ad8

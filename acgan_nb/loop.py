@@ -39,7 +39,7 @@ def _tensorflow_loop(gan, steps_per_call):
         index = shard(index)
         return gan.train_step((tf.gather(images, index), tf.gather(labels, index)))
 
-    @tf.function(jit_compile=gan.jit_compile and single)
+    @tf.function(jit_compile=gan.jit_compile and single, autograph=False)
     def step(images, labels, index):
         logs = strategy.run(replica_step, (images, labels, index))
         return {name: strategy.experimental_local_results(v)[0] for name, v in logs.items()}

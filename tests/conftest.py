@@ -1,12 +1,22 @@
 """A file of tests stays on one worker, with its fixtures; notebooks are spread. The longest first."""
 
 import os
+import sys
+
+import pytest
 
 import acgan_nb  # noqa: F401  # before TensorFlow, which reads its settings when it is imported
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # and this, which children inherit
 SPREAD = "test_notebooks.py"
 LONGEST = "sweeps reliability evaluate jax devices gan cli notebooks".split()
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left_open():
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def pytest_collection_modifyitems(items):

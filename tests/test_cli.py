@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -196,7 +197,9 @@ def test_sample_of_the_package(digits, tmp_path, monkeypatch):
 
 
 def test_plot(digits):
+    before = plt.get_fignums()
     written = [Path(line) for line in acgan("plot", digits, "--coordinate", 3).split()]
+    assert plt.get_fignums() == before
     assert {p.name for p in written} >= {"curves.png", "latent_sweep.png", "real_and_generated.png"}
     assert all(p.parent == digits and png(p).std() > 5 for p in written)
 
