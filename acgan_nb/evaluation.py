@@ -105,6 +105,18 @@ def _gan_train_scores(correct, labels) -> dict:
     }
 
 # %% ../nbs/api/22_evaluation.ipynb #bb9d7fac
+_CORRECT = {}  # (images, test images, recipe, seed): which test images the classifier gets right
+
+
+def _correct(data: Dataset, test: Dataset, recipe, seed: int):
+    "Bool (M,): the test images that a classifier trained on `data` gets right."
+    key = data.fingerprint, test.fingerprint, recipe, seed
+    if key not in _CORRECT:
+        classifier = train_judge(data, recipe, name="GAN-train classifier", seed=seed)
+        _CORRECT[key] = classifier(test.images) == test.labels
+    return _CORRECT[key]
+
+# %% ../nbs/api/22_evaluation.ipynb #b7c1d2e4
 def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | None = None) -> dict:
     """Accuracy on real test images of classifiers, each trained on `draw(seed) -> Dataset`.
 
@@ -117,13 +129,12 @@ def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | N
     (359, 1)
     """
     check_range("seeds", seeds, 1, whole=True)
-    correct = []  # bool (M,) of each seed
+    correct = []
     for s in range(seed + 1, seed + 1 + seeds):
         data = draw(s)
         recipe = recipe_for(data)
         recipe = recipe if steps is None else replace(recipe, steps=steps)
-        classifier = train_judge(data, recipe, name="GAN-train classifier", seed=s)
-        correct.append(classifier(test.images) == test.labels)
+        correct.append(_correct(data, test, recipe, s))
     return _to_json({
         **_gan_train_scores(correct, test.labels),
         "gan_train_seeds": seeds,

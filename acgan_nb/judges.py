@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -182,36 +182,48 @@ def _training_batches(data, recipe, rng, batch_size=128):
             yield from_pixels(batch), targets[data.labels[chosen]]
 
 # %% ../nbs/api/14_judges.ipynb #7fb8138f
-def _schedule(peak, steps):
-    "Learning rate of one cycle, as a Keras schedule."
-    warmup = steps // 5
-    return keras.optimizers.schedules.CosineDecay(
-        peak / 20, steps - warmup, warmup_target=peak, warmup_steps=warmup
-    )
+def _learning_rates(peak, steps):
+    "The learning rate of each step of a cycle (steps,)."
+    step, warmup = np.arange(steps), steps // 5
+    rising = peak / 20 + peak * 19 / 20 * step / max(warmup, 1)
+    falling = peak * (1 + np.cos(np.pi * (step - warmup) / (steps - warmup))) / 2
+    return np.where(step < warmup, rising, falling)
 
 # %% ../nbs/api/14_judges.ipynb #e58c68e6
-def _classifier(network, recipe, peak):
-    "The network with logits as its only output, compiled for one cycle of training."
+@lru_cache(maxsize=4)
+def _classifier(size, channels, num_classes, widths, weight_decay):
+    "A network with logits as its only output, compiled for training. The trainings share its variables."
+    network = judge_network(size, channels, num_classes, widths)
     classifier = keras.Model(network.input, network.output[1])
-    rate, decay = _schedule(peak, recipe.steps), recipe.weight_decay
-    sgd = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
+    sgd = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=weight_decay)
+    sgd.build(classifier.trainable_variables)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     xla = False if keras.backend.backend() == "tensorflow" else "auto"
     classifier.compile(sgd, loss, jit_compile=xla)
     return classifier
 
 # %% ../nbs/api/14_judges.ipynb #edfb2dcc
+def _start(classifier, weights):
+    "Set the classifier's weights; its optimizer forgets the training before."
+    classifier.set_weights(weights)
+    for variable in classifier.optimizer.variables:
+        variable.assign(keras.ops.zeros_like(variable))
+
+
 def _train_cycle(data, recipe, name, seed, peak, start):
     "A network trained for one cycle, from the weights of the network `start` or from scratch."
     shape = recipe.size, data.images.shape[-1], data.num_classes
     network = judge_network(*shape, recipe.widths, seed)
     if start is not None:
         network.set_weights(start.get_weights())
-    classifier = _classifier(network, recipe, peak)
+    classifier = _classifier(*shape, recipe.widths, recipe.weight_decay)
+    _start(classifier, network.get_weights())
     batches = _training_batches(data, recipe, np.random.default_rng(seed))
-    for _ in tqdm(range(recipe.steps), f"train {name}", delay=5, leave=False):
+    rates = _learning_rates(peak, recipe.steps)
+    for rate in tqdm(rates, f"train {name}", delay=5, leave=False):
+        classifier.optimizer.learning_rate = rate
         classifier.train_on_batch(*next(batches))
-    network.set_weights([w.astype("float16").astype("float32") for w in network.get_weights()])
+    network.set_weights([w.astype("float16").astype("float32") for w in classifier.get_weights()])
     return network
 
 # %% ../nbs/api/14_judges.ipynb #b38c9751
