@@ -15,7 +15,7 @@ from keras import ops
 
 from .data import from_pixels
 from .devices import average, has_gpu, replica, shard
-from .gradients import apply_gradients, average_gradients, global_norm, pullback
+from .gradients import Adam, apply_gradients, average_gradients, global_norm, pullback
 from .heads import head_of
 from .losses import discriminator_loss, generator_loss
 from .models import ActivationNoise
@@ -135,9 +135,7 @@ def adam(learning_rate=2e-4, beta_1=0.5, clip_norm=0.0):
     0.0001
     """
     paper = dict(beta_2=0.999, epsilon=1e-8)
-    return keras.optimizers.Adam(
-        learning_rate, beta_1=beta_1, global_clipnorm=clip_norm or None, **paper
-    )
+    return Adam(learning_rate, beta_1=beta_1, global_clipnorm=clip_norm or None, **paper)
 
 # %% ../nbs/api/11_gan.ipynb #853449ec
 def _optimizers(g_optimizer, d_optimizer):

@@ -77,3 +77,24 @@ def global_norm(gradients):
     """
     dense = [ops.convert_to_tensor(g, "float32") for g in gradients if g is not None]
     return ops.sqrt(ops.sum(ops.stack([ops.sum(ops.square(g)) for g in dense])))
+
+# %% ../nbs/api/09_gradients.ipynb #ebcdd968
+@keras.saving.register_keras_serializable("acgan_nb")
+class Adam(keras.optimizers.Adam):
+    "Keras' Adam; on TensorFlow one kernel updates a variable and both its moments."
+
+    def update_step(self, gradient, variable, learning_rate):
+        sparse = hasattr(gradient, "indices")
+        if keras.backend.backend() != "tensorflow" or sparse or self.amsgrad:
+            return super().update_step(gradient, variable, learning_rate)
+        import tensorflow as tf
+
+        i, t = self._get_variable_index(variable), tf.cast(self.iterations + 1, variable.dtype)
+        b1, b2, lr, epsilon = (
+            tf.cast(v, variable.dtype) for v in (self.beta_1, self.beta_2, learning_rate, self.epsilon)
+        )
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle, m=self._momentums[i].value.handle, v=self._velocities[i].value.handle,
+            beta1_power=b1**t, beta2_power=b2**t, lr=lr, beta1=b1, beta2=b2, epsilon=epsilon,
+            grad=tf.cast(gradient, variable.dtype),
+        )  # fmt: skip

@@ -207,7 +207,7 @@ def _start(classifier, weights):
     "Set the classifier's weights; its optimizer forgets the training before."
     classifier.set_weights(weights)
     for variable in classifier.optimizer.variables:
-        variable.assign(keras.ops.zeros_like(variable))
+        variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
 
 
 def _train_cycle(data, recipe, name, seed, peak, start):

@@ -231,6 +231,45 @@ def call(self: SpectralNorm, x, training=False):
     sigma = ops.sum(ops.matmul(v, w) * u)
     return ops.cast(self.layer(x), self.compute_dtype) / sigma + self.bias
 
+# %% ../nbs/api/07_models.ipynb #d2bbd2b4
+@keras.saving.register_keras_serializable("acgan_nb")
+class BatchNormalization(layers.BatchNormalization):
+    "Keras' layer; on TensorFlow batches are normalised by one kernel."
+
+    def _fused(self, training, mask):
+        plain = self.synchronized or self.renorm or mask is not None
+        return keras.backend.backend() == "tensorflow" and training and self.trainable and not plain
+
+    def call(self, x, training=None, mask=None):
+        if not self._fused(training, mask):
+            return super().call(x, training=training, mask=mask)
+        import tensorflow as tf
+
+        options = dict(epsilon=self.epsilon, is_training=True)
+        y, *now = tf.compat.v1.nn.fused_batch_norm(x, self.gamma, self.beta, **options)
+        n = tf.cast(tf.size(x) // x.shape[-1], "float32")
+        for moving, new in zip((self.moving_mean, self.moving_variance), (now[0], now[1] * (1 - 1 / n))):
+            moving.assign(moving + (new - moving) * (1 - self.momentum))
+        return y
+
+# %% ../nbs/api/07_models.ipynb #7fae3320
+@keras.saving.register_keras_serializable("acgan_nb")
+class Dropout(layers.Dropout):
+    "Keras' layer; on TensorFlow a rate of k / 256 takes one random byte per activation."
+
+    def call(self, x, training=False):
+        kept = 256 * (1 - self.rate)
+        fused = keras.backend.backend() == "tensorflow" and kept == int(kept) and self.noise_shape is None
+        if not (fused and training and self.rate):
+            return super().call(x, training=training)
+        import tensorflow as tf
+
+        size, seed = tf.size(x), tf.cast(self.seed_generator.next(), "int32")
+        words = tf.random.stateless_uniform([(size + 7) // 8], seed, None, None, tf.uint64)
+        random_bytes = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size], tf.shape(x))
+        keep = tf.cast(random_bytes < tf.cast(kept, tf.uint8), x.dtype)
+        return x * (keep * (1 / (1 - self.rate)))
+
 # %% ../nbs/api/07_models.ipynb #4ebd99ca
 def _seeds(*entropy):
     "A function that gives another layer seed at each call, reproducibly."
@@ -311,7 +350,7 @@ def build_generator(
     x = _linear_row(x, first, start, linear, _options(next_seed, dtype))
     for row, size in zip(rows, sizes):
         x = _transposed_conv(x, row, size, _options(next_seed, dtype))
-        x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
+        x = BatchNormalization(momentum=0.9, dtype=dtype)(x)
         x = _activate(x, row.activation, dtype)
     last = last._replace(maps=channels or last.maps)
     x = _transposed_conv(x, last, sizes[-1], _options(next_seed, dtype))
@@ -330,11 +369,11 @@ def _conv_row(x, row, next_seed, dtype, spectral_norm, activation_noise):
     options = _options(next_seed, dtype)
     x = _layer(layers.Conv2D, *square, spectral_norm=spectral_norm, **options)(x)
     if row.batch_norm and not spectral_norm:
-        x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
+        x = BatchNormalization(momentum=0.9, dtype=dtype)(x)
     x = _activate(x, row.activation, dtype)
     if activation_noise:
         x = ActivationNoise(activation_noise, seed=next_seed(), dtype=dtype)(x)
-    return layers.Dropout(row.dropout, seed=next_seed(), dtype=dtype)(x)
+    return Dropout(row.dropout, seed=next_seed(), dtype=dtype)(x)
 
 # %% ../nbs/api/07_models.ipynb #7d721e70
 def build_discriminator(
