@@ -8,13 +8,17 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import logging
 import os
+import sys
+import tempfile
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from .settings import EVALUATION, ROWS
+from .settings import EVALUATION, ROWS, check_range, complete, settings_from
 
 # %% auto #0
 __all__ = ['main']
@@ -41,7 +45,37 @@ class _OneLineErrors(click.Group):
 @click.version_option(package_name="acgan_nb")
 def main(debug):
     "Auxiliary classifier GANs (Odena, Olah, Shlens) in Keras 3."
+    if not debug:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # children inherit it
     warnings.formatwarning = lambda message, *_, **__: f"acgan: {message}\n"  # one line
+
+# %% ../nbs/api/26_cli.ipynb #dbde2e67
+@contextmanager
+def _held_back():
+    "What is written to file descriptor 2 in the block is shown only if the block fails."
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            file.seek(0)
+            os.write(stderr, file.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def start_backend():
+    "Import Keras and its backend, without their greetings unless with --debug."
+    if "keras" in sys.modules or click.get_current_context().find_root().params["debug"]:
+        return
+    with _held_back():
+        import keras
+    for name in ("absl", keras.backend.backend()):  # messages of Python code, as that of retracing
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 # %% ../nbs/api/26_cli.ipynb #a3f8f842
 def setting_option(row):
@@ -93,11 +127,18 @@ _FOLDER = click.Path(path_type=Path)
 def _train(data, outdir, quiet, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
     sub-folder of images per class."""
+    from acgan_nb.sources import check_name
+    from acgan_nb.storage import check_writable
+
+    check_name(data, options["data_dir"])
+    settings_from({name: options[name] for name in ROWS})
+    outdir = outdir or Path("runs") / Path(os.path.abspath(Path(data).expanduser())).name
+    check_writable(outdir)
+    start_backend()
     from acgan_nb.devices import join_processes
     from acgan_nb.train import fit
 
     join_processes()
-    outdir = outdir or Path("runs") / Path(os.path.abspath(Path(data).expanduser())).name
     run = fit(data, outdir=outdir, verbose=not quiet, **options)
     [seconds] = run.history["seconds"][-1:] or [0]
     click.echo(f"{outdir}: {run.step} steps of {run.config['arch']} in {seconds:.0f} s")
@@ -123,13 +164,17 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
 
     RUN is a run directory, or else a generator of the package: digits, mnist,
     mnist_adc, cifar10, cifar10_16."""
-    from acgan_nb.runs import load_run, pretrained_names, results_folder
-    from acgan_nb.settings import check_range
+    from acgan_nb.storage import check_run, pretrained_names, results_folder
 
     for name, value, low in (("count", count, 1), ("columns", columns, 1), ("seed", seed, 0)):
         check_range(name, value, low)
     shipped = not run.exists() and str(run) in pretrained_names()
-    trained = load_run(results_folder(run) if shipped else run, best, truncation, confidence)
+    where = results_folder(run) if shipped else run
+    check_run(where)
+    start_backend()
+    from acgan_nb.runs import load_run
+
+    trained = load_run(where, best, truncation, confidence)
     classes = range(len(trained.config["class_names"])) if label is None else [label]
     labels = [k for k in classes for _ in range(count)]
     images = trained.sample(labels, seed=seed)
@@ -169,6 +214,10 @@ real_options = [
 @click.option("--coordinate", default=0, show_default=True, help="Coordinate of z to sweep.")
 def _plot(run, data, data_dir, coordinate):
     "Draw RUN's curves, real beside generated images, and a sweep of one latent coordinate."
+    from acgan_nb.storage import check_run
+
+    check_run(run)
+    start_backend()
     import matplotlib.pyplot as plt
 
     from acgan_nb import plots
@@ -200,6 +249,11 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
     """Measure RUN's samples beside real images; write report.json and .html into it.
 
     With --best, report_best.*; with --truncation 1.5, report_truncation_1.5.*; and so on."""
+    from acgan_nb.storage import check_run
+
+    complete(EVALUATION.values(), options)
+    check_run(run)
+    start_backend()
     from acgan_nb.evaluation import check_evaluation
     from acgan_nb.evaluation import evaluate as evaluate_run
     from acgan_nb.judges import load_judge
@@ -237,6 +291,7 @@ def _two_stage(run, judge, train, seed):
 @click.argument("runs", type=_FOLDER, nargs=-1, required=True)
 def _compare(runs):
     "The reports of several RUNS side by side."
+    start_backend()
     from acgan_nb.report import compare as side_by_side
 
     click.echo(side_by_side(runs))
@@ -249,6 +304,7 @@ def _compare(runs):
 @with_options(*setting_options("data_dir"))
 def _judge(name, outdir, seed, data_dir):
     "Train the judge NAME again on real images: digits, mnist, cifar10_16, cifar10_32, cifar10_64."
+    start_backend()
     from acgan_nb.judges import make_judge
 
     about = make_judge(name, outdir, seed=seed, data_dir=data_dir).about
@@ -272,6 +328,10 @@ def _data(name, split, **options):
     "List the data sets that load by name, or describe NAME as training sees it."
     if name is None:
         return click.echo(_LISTED)
+    from acgan_nb.sources import check_name
+
+    check_name(name, options["data_dir"])
+    start_backend()
     from acgan_nb.data import load
     from acgan_nb.plan import network_size
 
@@ -334,6 +394,7 @@ def _finish(ctx, rows):
 @click.pass_context
 def _sweep(ctx, data, options, preset, outdir, quiet, **settings):
     "Train every combination of a grid on DATA, in parallel by Ray; the same command goes on."
+    start_backend()
     from acgan_nb import sweeps
     from acgan_nb.settings import check_choice
     from acgan_nb.trials import grid
@@ -356,6 +417,7 @@ def _sweep(ctx, data, options, preset, outdir, quiet, **settings):
 @click.pass_context
 def _splits(ctx, data, group_size, outdir, quiet, **settings):
     "Train one model per group of DATA's classes, in parallel by Ray; the same command goes on."
+    start_backend()
     from acgan_nb.sweeps import splits as train_splits
 
     _finish(ctx, train_splits(data, outdir, group_size, verbose=not quiet, **settings))

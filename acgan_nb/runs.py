@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import warnings
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 import keras
@@ -22,11 +21,11 @@ from .heads import head_of
 from .models import build_discriminator, build_generator, noise_schedule
 from .sampling import class_probabilities, draw_latents, generate
 from .settings import check_range, check_same, nearest, pick
-from .storage import load_variables, save_variables
+from .storage import check_run, load_variables, pretrained_names, results_folder, save_variables
+from .storage import new_results_folder  # noqa: F401 - imported from here by others
 
 # %% auto #0
-__all__ = ['Run', 'build_gan', 'results_folder', 'new_results_folder', 'load_run', 'run_data', 'export_run', 'pretrained_names',
-           'load_pretrained']
+__all__ = ['Run', 'build_gan', 'load_run', 'run_data', 'export_run', 'load_pretrained']
 
 # %% ../nbs/api/17_runs.ipynb #16b3eb48
 @dataclass
@@ -148,29 +147,6 @@ def build_gan(config: dict) -> ACGAN:
     gan.compile(*(adam(rate, config["beta_1"], config["clip_norm"]) for rate in rates), **game)
     return gan
 
-# %% ../nbs/api/17_runs.ipynb #0110234b
-def results_folder(name: str | None = None) -> Path:
-    """Where the committed results, or those of one name, are: in the installed package or the clone.
-
-    >>> results_folder("digits").name
-    'digits'
-    """
-    package = Path(str(files("acgan_nb")))
-    folders = (package / "results", package.parent / "results")  # installed; beside it in a clone
-    folder = next((f for f in folders if f.is_dir()), folders[0])
-    if name is not None and not (folder / name).exists():
-        names = sorted(path.name for path in folder.glob("*"))
-        text = f"no results {name!r}{nearest(name, names)}; there are {', '.join(names)}"
-        raise ValueError(text)
-    return folder / (name or "")
-
-# %% ../nbs/api/17_runs.ipynb #a4a891ac
-def new_results_folder(name: str) -> Path:
-    "Where a notebook leaves new results: `results/NAME` of the clone it is in, or else right here."
-    here = Path.cwd()
-    clones = [f for f in (here, *here.parents) if (f / "acgan_nb" / "runs.py").exists()]
-    return (clones or [here])[0] / "results" / name
-
 # %% ../nbs/api/17_runs.ipynb #be5b302e
 def load_run(
     outdir,
@@ -186,8 +162,7 @@ def load_run(
     'digits'
     """
     directory = RunDirectory(outdir)
-    if not directory.config_path.is_file():
-        raise FileNotFoundError(f"no run in {str(directory)!r}: it has no config.json")
+    check_run(directory.path)
     directory.check_links()
     run = _load_last(directory, directory.read_config())
     if best:
@@ -300,15 +275,6 @@ def _files_about(run):
     last = directory.sheet_path(run.step)
     yield from [path for path in directory.sheets() if path <= last][-1:]
     yield from directory.path.glob(directory.film_path.name)
-
-# %% ../nbs/api/17_runs.ipynb #17c5866e
-def pretrained_names() -> list[str]:
-    """The runs that are shipped with their generators.
-
-    >>> "mnist" in pretrained_names()
-    True
-    """
-    return sorted(path.parent.name for path in results_folder().glob("*/generator.weights"))
 
 # %% ../nbs/api/17_runs.ipynb #42409668
 def load_pretrained(

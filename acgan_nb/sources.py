@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import warnings
 from collections.abc import Iterable
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import shorten
 
@@ -231,7 +234,7 @@ def _tfds_builder(name, data_dir=None):
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, tfds.core.registered.DatasetNotFoundError):
-        raise _unknown(name, tfds) from None
+        raise _unknown(name, tfds.list_builders(with_community_datasets=False)) from None
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"cannot open dataset {name!r}: {reason}") from error
@@ -240,11 +243,38 @@ def _tfds_builder(name, data_dir=None):
     return builder
 
 # %% ../nbs/api/02_sources.ipynb #dc1f7c8d
-def _unknown(name, tfds):
-    "The error for a name that TFDS does not know."
-    known = ["digits", *tfds.list_builders(with_community_datasets=False)]
+def _unknown(name, known):
+    "The error for a name that is not among the names TFDS knows."
     text = f"no dataset {name!r}: neither a folder, nor 'digits', nor a name TFDS knows"
-    return ValueError(text + nearest(name, known))
+    return ValueError(text + nearest(name, ["digits", *known]))
+
+# %% ../nbs/api/02_sources.ipynb #46300ebe
+def _squashed(name):
+    return name.replace("_", "").lower()  # how TFDS splits `CIFAR10N` is its own business
+
+
+def _tfds_classes() -> dict:
+    "{squashed: name} of the classes in TFDS' source files; empty if it is not installed."
+    if (package := find_spec("tensorflow_datasets")) is None:
+        return {}
+    root, names = Path(package.submodule_search_locations[0]), set()
+    for path in root.rglob("*.py"):
+        if path.relative_to(root).parts[0] not in ("core", "testing", "scripts"):
+            names.update(re.findall(r"^class (\w+)\(", path.read_text("utf-8"), re.MULTILINE))
+            names.add(path.parent.name)
+    words = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+    return {_squashed(name): words.sub("_", name).lower() for name in sorted(names)}
+
+# %% ../nbs/api/02_sources.ipynb #0b10797f
+def check_name(name, data_dir=None):
+    "Refuse what `load` could not find, without importing a framework; what it lets pass may not exist."
+    if find_folder(name) or name in KNOWN or ":" in str(name):
+        return
+    plain = str(name).partition("/")[0]
+    where = data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    known = _tfds_classes()
+    if known and _squashed(plain) not in known and not (Path(where).expanduser() / plain).exists():
+        raise _unknown(name, known.values())
 
 # %% ../nbs/api/02_sources.ipynb #1428e2e8
 def _prepare(builder):

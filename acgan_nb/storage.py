@@ -9,14 +9,16 @@ import hashlib
 import os
 import zipfile
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 
-import keras
 import numpy as np
 from filelock import FileLock, Timeout
 
+from .settings import nearest
+
 # %% auto #0
-__all__ = ['replacing', 'save_variables', 'load_variables', 'digest']
+__all__ = ['replacing', 'save_variables', 'load_variables', 'digest', 'results_folder', 'new_results_folder', 'pretrained_names']
 
 # %% ../nbs/api/01_storage.ipynb #fdb77946
 @contextmanager
@@ -59,6 +61,8 @@ def save_variables(path, variables, dtype=None, keep=None, **more):
     """Write variables, in order, and `more` named arrays to one sealed archive, atomically.
 
     `dtype`: of the floats, such as "float16"; counters stay integers."""
+    import keras
+
     values = {f"{i:04d}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
     if dtype:
         values = {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in values.items()}
@@ -123,6 +127,8 @@ def digest(variables) -> str:
     >>> digest([np.zeros(3)])
     '4ff0c70f17f6'
     """
+    import keras
+
     sha = hashlib.sha256()
     for variable in variables:
         value = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
@@ -143,3 +149,51 @@ def locked(folder):
         yield
     finally:
         lock.release()
+
+# %% ../nbs/api/01_storage.ipynb #915be149
+def check_run(folder):
+    "`FileNotFoundError` unless the folder holds a run."
+    if not (Path(folder) / "config.json").is_file():
+        raise FileNotFoundError(f"no run in {str(folder)!r}: it has no config.json")
+
+
+def check_writable(folder):
+    "`OSError` if a directory that is written to, or made, is in a place where that cannot be."
+    text, path = f"cannot write to outdir {str(folder)!r}", Path(folder).absolute()
+    there = next(part for part in (path, *path.parents) if part.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{text}: {there} is a file")
+    if not os.access(there, os.W_OK):
+        raise PermissionError(f"{text}: no permission to write in {there}")
+
+# %% ../nbs/api/01_storage.ipynb #0110234b
+def results_folder(name: str | None = None) -> Path:
+    """Where the committed results, or those of one name, are: in the installed package or the clone.
+
+    >>> results_folder("digits").name
+    'digits'
+    """
+    package = Path(str(files("acgan_nb")))
+    folders = (package / "results", package.parent / "results")  # installed; beside it in a clone
+    folder = next((f for f in folders if f.is_dir()), folders[0])
+    if name is not None and not (folder / name).exists():
+        names = sorted(path.name for path in folder.glob("*"))
+        text = f"no results {name!r}{nearest(name, names)}; there are {', '.join(names)}"
+        raise ValueError(text)
+    return folder / (name or "")
+
+# %% ../nbs/api/01_storage.ipynb #a4a891ac
+def new_results_folder(name: str) -> Path:
+    "Where a notebook leaves new results: `results/NAME` of the clone it is in, or else right here."
+    here = Path.cwd()
+    clones = [f for f in (here, *here.parents) if (f / "acgan_nb" / "runs.py").exists()]
+    return (clones or [here])[0] / "results" / name
+
+# %% ../nbs/api/01_storage.ipynb #17c5866e
+def pretrained_names() -> list[str]:
+    """The runs that are shipped with their generators.
+
+    >>> "mnist" in pretrained_names()
+    True
+    """
+    return sorted(path.parent.name for path in results_folder().glob("*/generator.weights"))

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import inspect
 import json
+import os
 import re
 import shutil
 import signal
@@ -21,7 +22,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import acgan_nb.train
-from acgan_nb import cli, judges
+from acgan_nb import cli, judges, settings
 from acgan_nb.cli import main
 from acgan_nb.data import load
 from acgan_nb.directory import RunDirectory
@@ -77,6 +78,46 @@ def test_import_is_light():
     assert done.returncode == 0, done.stderr
 
 
+MISTAKES = {
+    "train nosuchdata": "no dataset 'nosuchdata'",
+    "train digits --lr -1": "learning_rate must be",
+    "train digits --on-collapse stop": "needs evaluate_every",
+    "train digits --outdir file/run": "cannot write to outdir 'file/run'",
+    "data mnits": "did you mean 'mnist'?",
+    "sample nosuchrun": "no run in 'nosuchrun'",
+    "sample digits --count 0": "count must be",
+    "plot nosuchrun": "no run in 'nosuchrun'",
+    "evaluate nosuchrun": "no run in 'nosuchrun'",
+    "evaluate nosuchrun --pairs 0": "pairs must be",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_answered_in_one_line_before_a_framework_is_imported(line, tmp_path):
+    (tmp_path / "file").touch()
+    code = """import os, sys
+from acgan_nb.cli import main
+os.chdir(sys.argv[1])
+try:
+    main(sys.argv[2:])
+finally:
+    assert not {'keras', 'tensorflow', 'jax'} & set(sys.modules)"""
+    done = python(code, str(tmp_path), *line.split())
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert done.stderr.startswith("acgan: ") and MISTAKES[line] in done.stderr
+
+
+def test_nothing_but_the_progress_bar_on_stderr(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-c", "from acgan_nb.cli import main; main()"]
+    for arguments in ("train digits --steps 3 --outdir run", "evaluate run --samples 60 --pairs 3"
+                      " --gan-train-samples 60 --gan-train-steps 2", "sample run", "plot run"):
+        done = subprocess.run([*command, *arguments.split()], cwd=tmp_path, env=environment,
+                              capture_output=True, text=True)
+        rest = re.sub(r"[^\n]*\d%\|[^\n]*|\s", "", done.stderr)  # without progress bars
+        assert (done.returncode, rest) == (0, ""), done.stderr
+
+
 @pytest.mark.parametrize("command", [[], *([c] for c in COMMANDS)], ids=["acgan", *COMMANDS])
 def test_help_without_tensorflow(command):
     blocked = "import sys; sys.modules.update(tensorflow=None, keras=None, jax=None)\n"
@@ -103,6 +144,7 @@ def passed(monkeypatch, arguments=""):
         raise ValueError("enough")
 
     monkeypatch.setattr(acgan_nb.train, "fit", caught_fit)
+    monkeypatch.setattr(settings, "_check_combinations", lambda s: None)  # one option at a time
     assert CliRunner().invoke(main, ["train", "digits", *arguments.split()]).exit_code == 2
     return caught
 
