@@ -64,6 +64,23 @@ def fit_without_onednn(tick, **settings):
     ours_fit(tick, **settings)
 
 
+def plain_keras():
+    "From here on networks have Keras' own batch norm and dropout, and Keras' own Adam trains them."
+    import keras
+
+    from acgan_nb import gan, models
+
+    models.BatchNormalization = keras.layers.BatchNormalization
+    models.Dropout = keras.layers.Dropout
+    gan.Adam = keras.optimizers.Adam
+
+
+def fit_of_plain_keras(tick, **settings):
+    "`train.fit` without the package's own kernels."
+    plain_keras()
+    ours_fit(tick, **settings)
+
+
 def our_gan(arch, batch_size, num_classes, noise, bf16=False):
     "A compiled, untrained model: that of a `fit` of no account."
     from acgan_nb.runs import build_gan
@@ -227,3 +244,53 @@ def rest(tick, *, seconds=0.01, pieces=None):
         tick(value=seconds)
         done += 1
     raise RuntimeError(f"{pieces} pieces done")
+
+
+KINDS = {  # of operations of a step's graph, by the first that is part of the name
+    "convolutions": ("conv2d", "matmul"),
+    "batch norm": ("batch_norm", "batchnorm"),
+    "dropout": ("dropout", "random"),
+    "optimiser": ("adam",),
+}
+
+
+def kind_of(name, operation):
+    "What an operation of the graph is for: convolutions by its type, others by the layer it is in."
+    if any(part in operation.lower() for part in KINDS["convolutions"]):
+        return "convolutions"
+    names = f"{name}:{operation}".lower()
+    others = list(KINDS)[1:]
+    return next((kind for kind in others if any(p in names for p in KINDS[kind])), "rest")
+
+
+def traced_step(pipe, plain, steps=5, bf16=False, arch="cifar10", batch_size=100, num_classes=10, noise=0.0):
+    "Send {kind: seconds per step} of all threads, from TensorFlow's profiler, and the step's own time."
+    import glob
+
+    import tensorflow as tf
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    if plain:
+        plain_keras()
+    gan = our_gan(arch, batch_size, num_classes, noise, bf16)
+    images, labels = arrays(arch, num_classes, batch_size)
+    batch = tf.constant(images), tf.constant(labels)
+    step = tf.function(lambda: gan.train_step(batch)["g_loss"], autograph=False)
+    for _ in range(4):
+        float(step())
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            for _ in range(steps):
+                float(step())
+            wall = (time.perf_counter() - began) / steps
+        [path] = glob.glob(f"{folder}/**/*.xplane.pb", recursive=True)
+        with open(path, "rb") as file:
+            space = xplane_pb2.XSpace.FromString(file.read())
+    found = dict.fromkeys([*KINDS, "rest"], 0.0)
+    for plane in space.planes:
+        for event in (e for line in plane.lines for e in line.events):
+            name, _, operation = plane.event_metadata[event.metadata_id].name.rpartition(":")
+            if name and "::" not in name + operation and not operation.startswith("__inference"):
+                found[kind_of(name, operation)] += event.duration_ps / 1e12 / steps
+    pipe.send(dict(step=wall, **found))

@@ -11,6 +11,7 @@ of its own, and take turns."""
 
 import argparse
 import csv
+import multiprocessing
 import os
 import statistics
 import sys
@@ -61,6 +62,49 @@ def against_torch(quick):
         ("fit in bfloat16 / fit in float32", "fit, bfloat16", "fit", None, ""),
     ]
     return dict(config=base, rows=il.rows(ratios, seconds, errors))
+
+
+def own_kernels(quick):
+    """fit beside Keras' own layers and optimiser, and beside PyTorch; without activation noise."""
+    base, rounds, pieces = plan(quick)
+    base = base | dict(noise=0.0)
+    kinds = {"float32": dict(bf16=False), "bfloat16": dict(bf16=True)}
+    who = {"fit": c.ours_fit, "Keras": c.fit_of_plain_keras, "PyTorch": c.torch_loop}
+    field = {f"{w}, {k}": (f, base | kind) for k, kind in kinds.items() for w, f in who.items()}
+    seconds, _, errors = il.interleave(field, rounds, pieces)
+    limits = dict(float32=(0.85, 0.68), bfloat16=(0.70, 0.55))
+    ratios = []
+    for k, (before, torch) in limits.items():
+        ratios += [
+            (f"fit / fit with Keras' own layers and Adam, {k}", f"fit, {k}", f"Keras, {k}", ("<=", before), ""),
+            (f"fit / PyTorch eager, no activation noise, {k}", f"fit, {k}", f"PyTorch, {k}", ("<=", torch), ""),
+        ]
+    found = il.rows(ratios, seconds, errors)
+    for k in kinds if not errors else ():
+        ours, before = ([3600 / s for s in seconds[f"{w}, {k}"]] for w in ("fit", "Keras"))
+        title = f"steps per hour, with and without the kernels, {k}"
+        found.append(il.row(title, ours, before, unit="steps/h"))
+    return dict(config=base, rows=found)
+
+
+def where_time_goes(quick):
+    "Seconds of all threads per step by kind of operation: Keras' own layers, and ours."
+    base, spawn = (SMALL if quick else BASE) | dict(noise=0.0), multiprocessing.get_context("spawn")
+    found, rows = {}, []
+    for bf16 in (False, True):
+        for plain in (True, False):
+            receive, send = spawn.Pipe(duplex=False)
+            process = spawn.Process(target=c.traced_step, args=(send, plain), kwargs=dict(bf16=bf16, **base))
+            process.start()
+            found[plain] = receive.recv()
+            process.join()
+        kind = "bfloat16" if bf16 else "float32"
+        ours, before = found[False], found[True]
+        rows += [
+            il.row(f"{name}, {kind}", [ours[name]], [before[name]])
+            for name in before if before[name] > 0
+        ]
+    return dict(config=base, rows=rows)
 
 
 def against_classic(quick):
@@ -228,6 +272,8 @@ def to_quality(quick, threshold=0.95, path=RESULTS / "mnist" / "history.csv"):
 
 SECTIONS = {
     "torch": against_torch,
+    "kernels": own_kernels,
+    "trace": where_time_goes,
     "classic": against_classic,
     "onednn": against_other_kernels,
     "peak": of_peak,
