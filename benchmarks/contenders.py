@@ -4,6 +4,7 @@ Each runs in a process of its own, so each imports its own framework."""
 
 import math
 import os
+import re
 import tempfile
 import time
 
@@ -291,6 +292,6 @@ def traced_step(pipe, plain, steps=5, bf16=False, arch="cifar10", batch_size=100
     for plane in space.planes:
         for event in (e for line in plane.lines for e in line.events):
             name, _, operation = plane.event_metadata[event.metadata_id].name.rpartition(":")
-            if name and "::" not in name + operation and not operation.startswith("__inference"):
+            if name and not re.search(r"^\$|::|__inference", f"{name}:{operation}"):  # no Python, no frames
                 found[kind_of(name, operation)] += event.duration_ps / 1e12 / steps
     pipe.send(dict(step=wall, **found))
