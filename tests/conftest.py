@@ -8,9 +8,6 @@ import pytest
 import acgan_nb  # noqa: F401  # before TensorFlow, which reads its settings when it is imported
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # and this, which children inherit
-if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core: more threads would wait for each other
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 SPREAD = "test_notebooks.py"
 LONGEST = "sweeps reliability evaluate jax devices gan cli notebooks".split()
 
