@@ -53,6 +53,9 @@ def main(debug):
 @contextmanager
 def _held_back():
     "What is written to file descriptor 2 in the block is shown only if the block fails."
+    if sys.stderr is None:  # the shell closed it: 2>&-
+        yield
+        return
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as file:

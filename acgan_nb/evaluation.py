@@ -105,12 +105,12 @@ def _gan_train_scores(correct, labels) -> dict:
     }
 
 # %% ../nbs/api/22_evaluation.ipynb #bb9d7fac
-_CORRECT = {}  # (images, test images, recipe, seed): which test images the classifier gets right
+_CORRECT = {}  # (images, classes, test images, recipe, seed): which test images are classified correctly
 
 
 def _correct(data: Dataset, test: Dataset, recipe, seed: int):
     "Bool (M,): the test images that a classifier trained on `data` gets right."
-    key = data.fingerprint, test.fingerprint, recipe, seed
+    key = data.fingerprint, data.num_classes, test.fingerprint, recipe, seed
     if key not in _CORRECT:
         classifier = train_judge(data, recipe, name="GAN-train classifier", seed=seed)
         _CORRECT[key] = classifier(test.images) == test.labels

@@ -259,8 +259,8 @@ class Dropout(layers.Dropout):
 
     def call(self, x, training=False):
         kept = 256 * (1 - self.rate)
-        fused = keras.backend.backend() == "tensorflow" and kept == int(kept) and self.noise_shape is None
-        if not (fused and training and self.rate):
+        in_bytes = kept in range(1, 256) and self.noise_shape is None
+        if not (training and in_bytes and keras.backend.backend() == "tensorflow"):
             return super().call(x, training=training)
         import tensorflow as tf
 

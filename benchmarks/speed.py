@@ -96,6 +96,7 @@ def where_time_goes(quick):
             receive, send = spawn.Pipe(duplex=False)
             process = spawn.Process(target=c.traced_step, args=(send, plain), kwargs=dict(bf16=bf16, **base))
             process.start()
+            send.close()  # or nobody would notice that the other end died
             found[plain] = receive.recv()
             process.join()
         kind = "bfloat16" if bf16 else "float32"

@@ -107,6 +107,13 @@ finally:
     assert done.stderr.startswith("acgan: ") and MISTAKES[line] in done.stderr
 
 
+def test_a_shell_may_close_stderr(tmp_path):
+    "Python then has no `sys.stderr`, and file descriptor 2 may be anything."
+    line = f"'{sys.executable}' -c 'from acgan_nb.cli import main; main()' sample digits --out 'a.png' 2>&-"
+    assert subprocess.run(line, shell=True, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a.png").exists()
+
+
 def test_nothing_but_the_progress_bar_on_stderr(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     command = [sys.executable, "-c", "from acgan_nb.cli import main; main()"]

@@ -13,7 +13,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pytest
 import yaml
 
@@ -213,7 +212,6 @@ def test_one_idea_is_in_few_modules(pattern):
 def test_examples_in_docstrings_are_true(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert not doctest.testmod(importlib.import_module(f"acgan_nb.{module}")).failed
-    plt.close("all")
 
 
 @pytest.mark.parametrize("name", LAZY.split())
