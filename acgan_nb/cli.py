@@ -187,21 +187,16 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
 # %% ../nbs/api/26_cli.ipynb #7d64324d
 def save_images(images, labels, out, columns=10):
     "Write one PNG grid, or LABEL/NNNNN.png files below a folder. Returns the path."
-    from PIL import Image
-
     from acgan_nb.data import image_grid
-    from acgan_nb.sources import IMAGE_SUFFIXES
+    from acgan_nb.sources import IMAGE_SUFFIXES, write_png
 
     if out.suffix.lower() in set(IMAGE_SUFFIXES) - {".png"}:
         raise ValueError(f"a grid is a PNG file, got {str(out)!r}")
     if out.suffix.lower() == ".png":
-        out.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image_grid(images, columns).squeeze()).save(out)
+        write_png(out, image_grid(images, columns))
         return out
     for i, (image, label) in enumerate(zip(images, labels)):
-        folder = out / str(label)
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image.squeeze()).save(folder / f"{i:05d}.png")
+        write_png(out / str(label) / f"{i:05d}.png", image)
     return out
 
 # %% ../nbs/api/26_cli.ipynb #60c50556
@@ -217,7 +212,7 @@ real_options = [
 @click.option("--coordinate", default=0, show_default=True, help="Coordinate of z to sweep.")
 def _plot(run, data, data_dir, coordinate):
     "Draw RUN's curves, real beside generated images, and a sweep of one latent coordinate."
-    from acgan_nb.storage import check_run
+    from acgan_nb.storage import check_run, replacing
 
     check_run(run)
     start_backend()
@@ -235,7 +230,8 @@ def _plot(run, data, data_dir, coordinate):
         real = run_data(trained, data_dir=data_dir, data=data)
         figures["real_and_generated"] = plots.real_and_generated(real, trained)
     for name, figure in figures.items():
-        figure.savefig(run / f"{name}.png", dpi=150, bbox_inches="tight")
+        with replacing(run / f"{name}.png") as file:
+            figure.savefig(file, format="png", dpi=150, bbox_inches="tight")
         plt.close(figure)
         click.echo(run / f"{name}.png")
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import tempfile
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from .gan import LOGS
 from .models import architecture
 from .monitor import EVALUATIONS
 from .settings import check_config, check_same
-from .storage import locked, read_archive, replacing, save_variables, set_variables
+from .storage import check_own, holds_run, locked, one_line, read_archive, read_json
+from .storage import remove_unfinished, replacing, save_variables, set_variables, written_in
 
 # %% auto #0
 __all__ = ['RunDirectory', 'read_history', 'Checkpoint']
@@ -71,61 +73,34 @@ def report_path(self: RunDirectory, best=False, truncation=None, confidence=None
     suffix = "_best" * bool(best) + "".join(f"_{w}_{v:g}" for w, v in ways.items() if v)
     return self.path / f"report{suffix}.json"
 
-# %% ../nbs/api/16_directory.ipynb #5f4dfcb8
-@patch
-def check_links(self: RunDirectory):
-    "`ValueError` if an entry is a symbolic link."
-    for path in (*self.path.iterdir(), *self.path.glob("samples/*")):
-        if path.is_symlink():
-            raise ValueError(f"{path} is a symbolic link; a run directory must not hold one")
-
 # %% ../nbs/api/16_directory.ipynb #bbaffea9
 @patch
 def prepare(self: RunDirectory):
-    "Make the directory; `OSError` in one line if it cannot be written to."
+    "Make the directory; one line if it cannot be written to, or holds files of somebody else."
+    check_own(self.path)
     try:
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
-        (self.path / ".probe").touch()
-        (self.path / ".probe").unlink()
+        tempfile.TemporaryFile(dir=self.path).close()
     except OSError as error:
         text = f"cannot write to outdir {str(self)!r}: {error.strerror}"
         raise OSError(text) from error
-    self.check_links()
 
 # %% ../nbs/api/16_directory.ipynb #a7ff8104
 @patch
+@contextmanager
 def lock(self: RunDirectory):
-    "A context in which no other process can train here; `BlockingIOError` if one does already."
-    return locked(self.path)
-
-# %% ../nbs/api/16_directory.ipynb #3cc50787
-WRITTEN = (  # glob patterns of all that a run writes
-    "config.json", "checkpoint", "checkpoint.previous", "generator.weights", "best.weights",
-    "history.csv", "judge.json", "judge.weights", "samples.gif", "samples/step_*.png",
-    *(f"report{way}.{end}" for way in ("", "_best*", "_truncation_*", "_confidence_*")
-      for end in ("json", "html")),
-    "tensorboard/**/events.out.tfevents.*",
-)  # fmt: skip
-
-# %% ../nbs/api/16_directory.ipynb #94bc70b6
-@patch
-def holds_run(self: RunDirectory) -> bool:
-    "Whether there are weights or settings of a run, and not just files of the same names."
-    weights = self.checkpoint_path, self.previous_path, self.generator_path
-    with suppress(ValueError, FileNotFoundError):
-        return any(path.exists() for path in weights) or bool(self.read_config())
-    return False
+    "No other process can train here in the block; `BlockingIOError` if one does already."
+    with locked(self.path):
+        for folder in (self.path, self.path / "samples"):
+            remove_unfinished(folder)
+        yield
 
 # %% ../nbs/api/16_directory.ipynb #a5e8c41d
 @patch
 def clear(self: RunDirectory):
-    "Remove the files of a run; `ValueError` if there is a config.json that is not a run's."
-    if not self.holds_run():
-        if self.config_path.exists():
-            text = f"{self} holds a config.json that is no run's; choose another outdir"
-            raise ValueError(text)
-        return
-    for path in [path for pattern in WRITTEN for path in self.path.glob(pattern)]:
+    "Remove the files of a run; `ValueError` if they are somebody else's."
+    check_own(self.path)
+    for path in written_in(self.path):
         path.unlink(missing_ok=True)
 
 # %% ../nbs/api/16_directory.ipynb #8c5ee8d7
@@ -318,7 +293,7 @@ def find_run(self: RunDirectory, config: dict) -> Checkpoint | None:
         elif self.config_path.exists():
             check_same(self, self.read_config(), config)
     except ValueError as error:
-        hint = ", or replace it: resume=False, --no-resume" * self.holds_run()
+        hint = ", or replace it: resume=False, --no-resume" * holds_run(self.path)
         raise ValueError(f"{error}: choose another outdir{hint}") from error
     return checkpoint
 

@@ -20,7 +20,7 @@ from .data import Dataset
 from .directory import RunDirectory
 from .evaluation import folder_name
 from .runs import Run
-from .storage import replacing
+from .storage import replacing, write_json
 
 # %% auto #0
 __all__ = ['MEASURE_ROWS', 'table', 'markdown', 'summary', 'figures', 'save_report', 'compare']
@@ -288,10 +288,10 @@ def save_report(run: Run, report: dict, train: Dataset, best: bool = False) -> P
     if run.outdir is None:
         raise ValueError("this run has no directory to hold its report: train it with an outdir")
     path = RunDirectory(run.outdir).report_path(best, run.truncation, run.confidence)
-    with replacing(path) as file:
-        file.write((json.dumps(report, indent=1) + "\n").encode())
+    write_json(path, report)
+    page = html_page(run, report, train)
     with replacing(path.with_suffix(".html")) as file:
-        file.write(html_page(run, report, train).encode())
+        file.write(page.encode(errors="backslashreplace"))
     return path.with_suffix(".html")
 
 # %% ../nbs/api/23_report.ipynb #1b8f0ab6

@@ -5,7 +5,6 @@
 # %% ../nbs/api/17_runs.ipynb #bd9409b3
 from __future__ import annotations
 
-import shutil
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,8 @@ from .heads import head_of
 from .models import build_discriminator, build_generator, noise_schedule
 from .sampling import class_probabilities, draw_latents, generate
 from .settings import check_range, check_same, nearest, pick
-from .storage import check_run, load_variables, pretrained_names, results_folder, save_variables
+from .storage import check_own, check_run, load_variables, pretrained_names, replacing
+from .storage import results_folder, save_variables
 from .storage import new_results_folder  # noqa: F401 - imported from here by others
 
 # %% auto #0
@@ -163,7 +163,7 @@ def load_run(
     """
     directory = RunDirectory(outdir)
     check_run(directory.path)
-    directory.check_links()
+    check_own(directory.path)
     run = _load_last(directory, directory.read_config())
     if best:
         _load_best(directory, run)
@@ -255,11 +255,12 @@ def export_run(run: Run, folder, discriminator: bool = False) -> Path:
     copy = RunDirectory(folder)
     if run.outdir is not None and copy.path.resolve() == Path(run.outdir).resolve():
         raise ValueError(f"{copy} is the run's own directory; export it to another folder")
-    (copy.path / "samples").mkdir(parents=True, exist_ok=True)
+    copy.prepare()
     copy.write_config(run.config)
     copy.write_history(run.history)
     for path in [] if run.outdir is None else _files_about(run):
-        shutil.copyfile(path, copy.path / path.relative_to(run.outdir))
+        with replacing(copy.path / path.relative_to(run.outdir)) as file:
+            file.write(path.read_bytes())
     copy.save_generator(run.generator, run.step, "float16")
     if discriminator:
         save_variables(copy.discriminator_path, run.discriminator.weights, "float16")

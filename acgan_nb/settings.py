@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 
 # %% auto #0
-__all__ = ['ROWS', 'NEEDED', 'Row', 'Settings', 'rows_of', 'choices', 'settings_from', 'recorded', 'check_config', 'check_same']
+__all__ = ['ROWS', 'NEEDED', 'Row', 'Settings', 'rows_of', 'choices', 'settings_from', 'recorded', 'is_config', 'check_config',
+           'check_same']
 
 # %% ../nbs/api/00_settings.ipynb #f01ed6c7
 def nearest(name, known) -> str:
@@ -319,6 +320,11 @@ NEEDED += ("activation_noise", "ema", "seed", "log_every")  # of the first versi
 def recorded(settings) -> dict:
     "The values of a `Settings` that belong in config.json."
     return {row.name: getattr(settings, row.name) for row in ROWS.values() if row.recorded}
+
+# %% ../nbs/api/00_settings.ipynb #f08dafaa
+def is_config(value) -> bool:
+    "Whether this has the keys of a run's configuration, of whatever version and with whatever values."
+    return isinstance(value, dict) and value.keys() >= {*DATA_KEYS, *NEEDED}
 
 # %% ../nbs/api/00_settings.ipynb #5879b9eb
 def check_config(config) -> dict:

@@ -19,9 +19,10 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from .settings import nearest
+from .storage import replacing
 
 # %% auto #0
-__all__ = ['class_ids', 'resize', 'read_digits', 'read_folder', 'read_tfds']
+__all__ = ['class_ids', 'write_png', 'resize', 'read_digits', 'read_folder', 'read_tfds']
 
 # %% ../nbs/api/02_sources.ipynb #7b1bdfc8
 def class_ids(classes, class_names) -> list[int]:
@@ -71,6 +72,13 @@ def _stack(images, mode=None):
 def _picture(pixels):
     "uint8 (H, W, C) -> a PIL image."
     return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+
+# %% ../nbs/api/02_sources.ipynb #ac69526e
+def write_png(path, pixels):
+    "Write uint8 (H, W, C) as a PNG file, atomically; its folder is made."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "png")
 
 # %% ../nbs/api/02_sources.ipynb #316f35e0
 def resize(images, size):

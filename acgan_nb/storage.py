@@ -6,19 +6,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
+import secrets
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from .settings import nearest
+from .settings import is_config, nearest
 
 # %% auto #0
-__all__ = ['replacing', 'save_variables', 'load_variables', 'digest', 'results_folder', 'new_results_folder', 'pretrained_names']
+__all__ = ['WRITTEN', 'replacing', 'remove_unfinished', 'save_variables', 'load_variables', 'digest', 'check_regular',
+           'read_json', 'write_json', 'one_line', 'written_in', 'is_sealed', 'holds_run', 'check_no_link', 'check_own',
+           'results_folder', 'new_results_folder', 'pretrained_names']
 
 # %% ../nbs/api/01_storage.ipynb #fdb77946
 @contextmanager
@@ -27,9 +32,9 @@ def replacing(path, keep=None):
 
     `keep`: a name for the file that it replaces. `OSError` in one line if it cannot be written."""
     path = Path(path)
-    aside = path.with_name(f".{path.name}.tmp")
+    aside = path.with_name(f".acgan-{secrets.token_hex(8)}.tmp")
     try:
-        with open(aside, "w+b") as file:
+        with open(aside, "x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -40,7 +45,8 @@ def replacing(path, keep=None):
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
 
 # %% ../nbs/api/01_storage.ipynb #fb365032
 def _sync(folder):
@@ -52,6 +58,13 @@ def _sync(folder):
         os.fsync(handle)
     finally:
         os.close(handle)
+
+# %% ../nbs/api/01_storage.ipynb #636101c7
+def remove_unfinished(folder):
+    "Remove files that were never finished, by their names, from a folder that is locked."
+    for path in Path(folder).glob(".acgan-*.tmp"):
+        if re.fullmatch(r"\.acgan-[0-9a-f]{16}\.tmp", path.name):
+            path.unlink(missing_ok=True)
 
 # %% ../nbs/api/01_storage.ipynb #103e7d64
 SEAL = 64  # hexadecimal digits of a SHA-256
@@ -136,11 +149,94 @@ def digest(variables) -> str:
         sha.update(value.data)
     return sha.hexdigest()[:12]
 
+# %% ../nbs/api/01_storage.ipynb #dcea1c58
+def check_regular(path):
+    "`ValueError` if there is something of this name that is no regular file."
+    if Path(path).exists() and not Path(path).is_file():
+        raise ValueError("it is not a regular file")
+
+# %% ../nbs/api/01_storage.ipynb #258dcbb5
+def read_json(path, check=lambda value: value):
+    "`check(value)` of the value in a JSON file; `ValueError` names the file if it is damaged."
+    try:
+        check_regular(path)
+        return check(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {one_line(error)}") from error
+
+
+def write_json(path, value, indent=1):
+    "Write a value as JSON, atomically."
+    with replacing(path) as file:
+        file.write(json.dumps(value, indent=indent).encode() + b"\n")
+
+# %% ../nbs/api/01_storage.ipynb #8cceb866
+def one_line(error) -> str:
+    "What an exception says, in one short line."
+    text = str(error).partition("\n")[0]
+    told = isinstance(error, (ValueError, OSError)) and text
+    return (text if told else f"{type(error).__name__}: {text}")[:150]
+
+# %% ../nbs/api/01_storage.ipynb #02ad71a3
+WRITTEN = (  # glob patterns of all that a run writes
+    "config.json", "checkpoint", "checkpoint.previous", "generator.weights", "best.weights",
+    "discriminator.weights", "history.csv", "judge.json", "judge.weights", "samples.gif",
+    "samples/step_*.png", "tensorboard/**/events.out.tfevents.*",
+    *(f"report{best}{way}.{end}" for best in ("", "_best") for end in ("json", "html")
+      for way in ("", "_truncation_[0-9]*", "_confidence_[0-9]*")),
+)  # fmt: skip
+
+
+def written_in(folder) -> list[Path]:
+    "The files of a folder that have names of a run's files."
+    return [path for pattern in WRITTEN for path in sorted(Path(folder).glob(pattern))]
+
+# %% ../nbs/api/01_storage.ipynb #a1393901
+def is_sealed(path) -> bool:
+    "Whether a file has the form of an archive of ours: a zip file that ends in a seal, true or not."
+    path = Path(path)
+    if path.is_symlink() or not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        start, size = file.read(4), file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - SEAL - 2))
+        return start == b"PK\3\4" and bool(re.fullmatch(rb"@\0[0-9a-f]{64}", file.read()))
+
+
+def holds_run(folder) -> bool:
+    "Whether there are weights or settings of a run, and not just files of the same names."
+    folder = Path(folder)
+    with suppress(ValueError, OSError):
+        if is_config(read_json(folder / "config.json")):
+            return True
+    weights = (name for name in WRITTEN if name.startswith("checkpoint") or name.endswith(".weights"))
+    return any(is_sealed(folder / name) for name in weights)
+
+# %% ../nbs/api/01_storage.ipynb #586a2d1a
+def check_no_link(path):
+    "`ValueError` for a symbolic link: what is written to it would be somewhere else."
+    if Path(path).is_symlink():
+        raise ValueError(f"{path} is a symbolic link; a run directory must not hold one")
+
+
+def check_own(folder):
+    "`ValueError` if a run here would follow a link, or overwrite a file of somebody else."
+    folder = Path(folder)
+    for path in (*(folder.iterdir() if folder.is_dir() else ()), *folder.glob("samples/*")):
+        check_no_link(path)
+    if not holds_run(folder) and (others := written_in(folder)):
+        name = others[0].relative_to(folder)
+        raise ValueError(f"{folder} holds a {name} that is no run's; choose another outdir")
+
 # %% ../nbs/api/01_storage.ipynb #c2dda3c4
 @contextmanager
 def locked(folder):
-    "Hold `folder/.lock`; `BlockingIOError` if someone else does."
-    lock = FileLock(Path(folder) / ".lock")
+    "Hold `folder/.lock`; `BlockingIOError` if someone else does, `ValueError` if it is no lock."
+    path = Path(folder) / ".lock"
+    check_no_link(path)
+    if path.exists() and (not path.is_file() or path.stat().st_size):
+        raise ValueError(f"{path} is not the lock of a run; choose another folder")
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:

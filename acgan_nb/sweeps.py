@@ -27,9 +27,9 @@ from .report import aligned, compare, save_report
 from .runs import Run, load_run
 from .settings import ROWS, check_range, settings_from
 from .sources import class_ids
-from .storage import locked, replacing
+from .storage import locked, read_json, write_json
 from .train import fit
-from .trials import check_all, load_for_trials, name_trials, select_classes, to_plain
+from .trials import check_all, load_for_trials, make_folders, name_trials, select_classes, to_plain
 
 # %% auto #0
 __all__ = ['PRESETS', 'split_classes', 'sweep', 'summary', 'splits', 'Ensemble', 'load_ensemble']
@@ -61,8 +61,7 @@ def write_plan(outdir, data: Dataset, trials: dict):
     path = Path(outdir) / "sweep.json"
     if path.exists():
         _check_same_plan(outdir, read_plan(outdir), plan)
-    with replacing(path) as file:
-        file.write(json.dumps(plan, indent=1).encode() + b"\n")
+    write_json(path, plan)
 
 # %% ../nbs/api/25_sweeps.ipynb #c1b947cc
 def read_plan(outdir) -> dict:
@@ -70,10 +69,7 @@ def read_plan(outdir) -> dict:
     path = Path(outdir) / "sweep.json"
     if not path.is_file():
         raise FileNotFoundError(f"no sweep in {str(outdir)!r}: it has no sweep.json")
-    try:
-        return _check_plan(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}".partition("\n")[0]) from error
+    return read_json(path, _check_plan)
 
 # %% ../nbs/api/25_sweeps.ipynb #75fa9dd6
 def _check_plan(plan):
@@ -316,7 +312,7 @@ def sweep(
     data = load_for_trials(data, outdir, common, size, data_dir)
     steps, options, test = check_all(data, trials, evaluate, gpus, data_dir)
     outdir = Path(outdir).expanduser().resolve()
-    outdir.mkdir(parents=True, exist_ok=True)
+    make_folders(outdir, [outdir / name for name in trials])
     with locked(outdir), ray_session() as ray:
         _check_capacity(ray.nodes(), cpus, gpus)
         write_plan(outdir, data, trials)

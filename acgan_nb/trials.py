@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import keras
@@ -25,11 +26,12 @@ from .judges import judge_for
 from .metrics import images_for
 from .plan import as_dataset, check_fit
 from .settings import NOTES, PLAIN, ROWS, check_range, rows_of
-from .storage import replacing
+from .storage import check_no_link, check_own, read_json, replacing, write_json
 from .train import fit
 
 # %% auto #0
-__all__ = ['MEASURES', 'grid', 'trial_name', 'run_trials', 'write_record', 'read_record', 'over_seeds', 'clear_differences']
+__all__ = ['MEASURES', 'grid', 'trial_name', 'make_folders', 'run_trials', 'write_record', 'read_record', 'over_seeds',
+           'clear_differences']
 
 # %% ../nbs/api/24_trials.ipynb #7c4c86f2
 def to_plain(value, name="a setting"):
@@ -251,13 +253,16 @@ def _read_row(path, key):
     "The row saved in `path` if its key is this one, else None."
     if not path.exists():
         return None
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    return kept.get("row") if kept.get("key") == key else None
+    kept = read_json(path, lambda kept: {name: kept[name] for name in ("key", "row")})
+    return kept["row"] if kept["key"] == key else None
 
-# %% ../nbs/api/24_trials.ipynb #f7b1f8d0
-def _write_json(path, value, indent=None):
-    with replacing(path) as file:
-        file.write(json.dumps(value, indent=indent).encode() + b"\n")
+# %% ../nbs/api/24_trials.ipynb #813188ac
+def make_folders(outdir, folders):
+    "Make `outdir`; `ValueError` if one of the `folders` of its runs cannot be a run's."
+    for folder in folders:
+        check_no_link(folder)
+        check_own(folder)
+    Path(outdir).mkdir(parents=True, exist_ok=True)
 
 # %% ../nbs/api/24_trials.ipynb #3decae6d
 def run_trials(
@@ -288,7 +293,7 @@ def run_trials(
     configs, test = check_trials(data, trials), load_test_split(data, data_dir)
     check_classes(data, test, pairs=1)
     outdir = Path(outdir).expanduser()
-    outdir.mkdir(parents=True, exist_ok=True)
+    make_folders(outdir, [run_folder(outdir, *run) for run in runs])
     judge, rows = judge_for(data, outdir), []
     for (name, seed), settings in tqdm(runs.items(), "trials", disable=not verbose):
         folder, config = run_folder(outdir, name, seed), {**configs[name], "seed": seed}
@@ -303,10 +308,9 @@ def _run_trial(data, test, judge, folder, settings, key):
     path = folder / "row.json"
     row = _read_row(path, key)
     if row is None:
-        folder.mkdir(parents=True, exist_ok=True)
         run = fit(data, outdir=folder, verbose=False, **settings)
         row = _measure(run, data, test, judge, key["samples"], settings["seed"])
-        _write_json(path, {"key": key, "row": row})
+        write_json(path, {"key": key, "row": row}, indent=None)
     return row
 
 # %% ../nbs/api/24_trials.ipynb #b8574d9f
@@ -335,6 +339,16 @@ def _csv(rows):
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()
 
+# %% ../nbs/api/24_trials.ipynb #2a03d662
+def _check_record(folder):
+    "`ValueError` if there is a table.csv or config.json that is not one of `write_record`."
+    names = [name for name in ("table.csv", "config.json") if (folder / name).exists()]
+    with suppress(ValueError, OSError):
+        if "training_seconds" in read_json(folder / "config.json", dict):
+            return
+    if names:
+        raise ValueError(f"{folder} holds a {names[0]} that is no record's; choose another folder")
+
 # %% ../nbs/api/24_trials.ipynb #c7b878fb
 def write_record(folder, rows: list[dict], outdir, **about) -> Path:
     """Write `table.csv` and `config.json`: data, seeds, seconds, hardware, versions and `about`.
@@ -358,9 +372,10 @@ def write_record(folder, rows: list[dict], outdir, **about) -> Path:
     kept = to_plain({**kept, **about})
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    _check_record(folder)
     with replacing(folder / "table.csv") as file:
         file.write(_csv(rows).encode())
-    _write_json(folder / "config.json", kept, indent=1)
+    write_json(folder / "config.json", kept)
     return folder
 
 # %% ../nbs/api/24_trials.ipynb #59b77bae

@@ -82,7 +82,8 @@ def prepare(fault, at):
             die()
 
     def counted_replace(source, target):
-        old, new = str(source).endswith("/checkpoint"), str(source).endswith(".checkpoint.tmp")
+        old = str(source).endswith("/checkpoint")
+        new = not old and str(target).endswith("/checkpoint")
         if count == at and (old and fault == "not renamed" or new and fault == "half renamed"):
             die()
         replace(source, target)
