@@ -156,7 +156,7 @@ drawing_options = [
 # %% ../nbs/api/26_cli.ipynb #abe38e22
 @main.command("sample")
 @click.argument("run", type=_FOLDER)
-@click.option("--label", type=int, help="Class id [default: every class].")
+@click.option("--label", help="Class name or id [default: every class].")
 @with_options(*drawing_options)
 @click.option("--count", default=10, show_default=True, help="Images per class.")
 @click.option("--seed", default=0, show_default=True)
@@ -176,9 +176,11 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     check_run(where)
     start_backend()
     from acgan_nb.runs import load_run
+    from acgan_nb.sources import ids_of
 
     trained = load_run(where, best, truncation, confidence)
-    classes = range(len(trained.config["class_names"])) if label is None else [label]
+    names = trained.config["class_names"]
+    classes = range(len(names)) if label is None else ids_of([label], names)
     labels = [k for k in classes for _ in range(count)]
     images = trained.sample(labels, seed=seed)
     out = out or (run.with_suffix(".png") if shipped else run / "sample.png")
@@ -322,7 +324,7 @@ any other TFDS image-classification name, or a folder of class folders"""
 @main.command("data")
 @click.argument("name", required=False)
 @click.option("--split", default="train", show_default=True)
-@with_options(*setting_options("classes", "size", "data_dir"))
+@with_options(*setting_options("classes", "size", "data_dir", "value_range"))
 def _data(name, split, **options):
     "List the data sets that load by name, or describe NAME as training sees it."
     if name is None:

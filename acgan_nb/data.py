@@ -5,18 +5,23 @@
 # %% ../nbs/api/03_data.ipynb #1576c902
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
+import io
 import math
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import keras
 import numpy as np
 from fastcore.basics import patch
+from PIL import Image
 
+from .arrays import as_images, as_labels, distinct_names, labels_and_names, number_names
 from .settings import check_choice, check_range
 from .sources import IMAGE_SUFFIXES  # noqa: F401 - imported from here by others
 from .sources import class_folders, class_ids, find_folder, with_channels
@@ -47,74 +52,14 @@ def to_pixels(images):
     x = np.asarray(keras.ops.convert_to_numpy(images), "float32")
     return np.clip(np.rint((x + 1) * 127.5), 0, 255).astype("uint8")
 
-# %% ../nbs/api/03_data.ipynb #792be8e2
-def as_images(images):
-    "Arrays of images -> uint8 (N, H, W, C), or a one-line `ValueError`."
-    try:
-        images = np.asarray(images)
-    except ValueError:
-        raise ValueError("images must all have the same size") from None
-    if images.ndim == 3:
-        images = images[..., None]  # greyscale without its channel axis
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
-        raise ValueError(f"images must be (N, H, W, 1 or 3), got shape {images.shape}")
-    if images.dtype == np.uint8:
-        return images
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"images must be uint8 in 0..255 or float in [-1, 1], got {images.dtype}")
-    _check_float_range(images)
-    return to_pixels(images)
-
-# %% ../nbs/api/03_data.ipynb #4a91334c
-def _check_float_range(images):
-    "`ValueError` for NaN, for values outside [-1, 1], and for what looks like [0, 1]."
-    low, high = images.min(), images.max()  # NaN anywhere makes both NaN
-    if not np.isfinite([low, high]).all():
-        raise ValueError("images contain NaN or infinite pixels")
-    outside = low < -1 or high > 1
-    if outside or (low >= 0 and high > 0):
-        advice = "pass uint8 for 0..255" if outside else "for [0, 1] images pass images * 2 - 1"
-        raise ValueError(f"float images must lie in [-1, 1], found [{low:g}, {high:g}]; {advice}")
-
-# %% ../nbs/api/03_data.ipynb #0f2e9b97
-def as_labels(labels, count, num_classes=None):
-    "Class ids -> int64 (N,) in -1..K-1, or a one-line `ValueError`."
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]  # keras.datasets.cifar10 ships (N, 1)
-    if labels.shape != (count,):
-        raise ValueError(f"labels must be ({count},) class ids, got shape {labels.shape}")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels must be integer class ids, got {labels.dtype}")
-    top = np.inf if num_classes is None else num_classes - 1
-    bad = labels[(labels < -1) | (labels > top)]
-    if len(bad):
-        allowed = "0 and up" if num_classes is None else f"0..{top}"
-        raise ValueError(f"label {bad[0]} is out of range: {allowed}, or -1 for unlabelled")
-    return labels.astype("int64")
-
-# %% ../nbs/api/03_data.ipynb #162b683f
-def distinct_names(class_names):
-    "As a tuple of strings; `ValueError` if one is there twice."
-    names = tuple(map(str, class_names))
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"class_names must differ, {repeated[0]!r} is there twice")
-    return names
-
-
-def number_names(labels):
-    "The names of classes that have none: 0..K-1."
-    if labels.max() < 0:
-        raise ValueError("there is no labelled image")
-    return tuple(map(str, range(labels.max() + 1)))
-
 # %% ../nbs/api/03_data.ipynb #d14c1c35
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Labelled images. `images` uint8 (N, H, W, C); `labels` int (N,) in 0..K-1, -1 = unlabelled.
 
-    Floats in [-1, 1], greyscale (N, H, W) and (N, 1) labels are converted;
-    anything else raises a one-line `ValueError`.
+    Converted are floats in [-1, 1], greyscale (N, H, W), one-hot labels and names, as in a list,
+    a data frame or a tensor; `value_range`: what is black and white in images of other values.
+    Anything else raises a one-line `ValueError`.
 
     >>> Dataset(np.zeros((4, 8, 8), "uint8"), [0, 1, 1, -1], ["cat", "dog"]).class_counts
     array([1, 2])
@@ -124,13 +69,11 @@ class Dataset:
     labels: np.ndarray
     class_names: tuple = None
     name: str = "arrays"
+    value_range: InitVar[tuple | None] = None
 
-    def __post_init__(self):
-        images = as_images(self.images)
-        names = () if self.class_names is None else distinct_names(self.class_names)
-        classes = len(names or images)  # without names there are no more classes than images
-        labels = as_labels(self.labels, len(images), classes)
-        names = names or number_names(labels)
+    def __post_init__(self, value_range):
+        images = as_images(self.images, value_range)
+        labels, names = labels_and_names(self.labels, len(images), self.class_names)
         for key, value in dict(images=images, labels=labels, class_names=names).items():
             object.__setattr__(self, key, value)
 
@@ -195,6 +138,7 @@ def load(
     size=None,  # resize to size x size pixels; or a function of (H, W) that gives it, or None
     channels: int | None = None,  # 1: grey, 3: colour; default: as the images are
     data_dir: str | None = None,  # where TFDS keeps its data; default TFDS_DATA_DIR
+    value_range=None,  # black and white in a folder of images, if they are not those of their format
 ) -> Dataset:
     """Load a data set by name or from a folder. One-line `ValueError` or `OSError` if it cannot.
 
@@ -206,8 +150,11 @@ def load(
     if channels is not None:
         check_choice("channels", channels, (1, 3))
     if folder := find_folder(name):
-        found, title = read_folder(folder, split, classes, size), str(folder.resolve())
+        found = read_folder(folder, split, classes, size, value_range)
+        title = str(folder.resolve())
         classes = None  # the others were not read
+    elif value_range is not None:
+        raise ValueError(f"value_range is for folders and arrays, not for {str(name)!r}")
     elif (title := str(name)) == "digits":
         found = read_digits(split, size)
     else:
@@ -276,6 +223,24 @@ def image_grid(images, columns=10, padding=1, background=255):
     sheet = cells.reshape(rows, columns, h + padding, w + padding, c).swapaxes(1, 2)
     sheet = sheet.reshape(rows * (h + padding), columns * (w + padding), c)
     return sheet[: sheet.shape[0] - padding, : sheet.shape[1] - padding]
+
+# %% ../nbs/api/03_data.ipynb #997d1144
+def html_sheet(images, columns, text) -> str:
+    "A grid of uint8 images (N, H, W, C) as HTML, enlarged to be seen, with a text."
+    file, sheet = io.BytesIO(), image_grid(images, columns)
+    Image.fromarray(sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet).save(file, "png")
+    source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    look = f"image-rendering:pixelated;height:{sheet.shape[0] * max(1, 320 // sheet.shape[0])}px"
+    text = html.escape(text)
+    return f'<p><code>{text}</code></p><img alt="{text}" style="{look}" src="{source}">'
+
+# %% ../nbs/api/03_data.ipynb #f7c44e5e
+@patch
+def _repr_html_(self: Dataset):
+    "Eight images of each of the first ten classes that have any."
+    classes = [np.flatnonzero(self.labels == k)[:8] for k in range(min(10, self.num_classes))]
+    chosen = np.concatenate([np.resize(ids, 8) for ids in classes if len(ids)] or [np.arange(1)])
+    return html_sheet(self.images[chosen], 8, repr(self))
 
 # %% ../nbs/api/03_data.ipynb #c602eeac
 def check_batch_size(batch_size, count):

@@ -12,7 +12,7 @@ import os
 import platform
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 import keras
@@ -23,7 +23,8 @@ from .devices import check_backend, data_parallel, has_gpu
 from .directory import RunDirectory
 from .models import ARCHITECTURES, architecture
 from .monitor import possible_pairs
-from .settings import ROWS, Settings, recorded, settings_from
+from .settings import ROWS, Settings, check_range, check_value_range, recorded, settings_from
+from .sources import resize
 
 # %% auto #0
 __all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
@@ -56,34 +57,55 @@ def check_fits(data, arch):
     if architecture(arch).image_shape[:2] != (h, w):
         want = architecture(arch).image_shape[0]
         raise ValueError(f"images are {h}x{w}, arch {arch} needs {want}x{want}")
+    if isinstance(data, Dataset) and data.images.max() == 1:
+        hint = "black and white would look the same; pass images * 255 or value_range=(0, 1)"
+        raise ValueError(f"the images of {data.name!r} hold 0 and 1 alone, of 0..255: {hint}")
     if empty := [data.class_names[k] for k in np.flatnonzero(data.class_counts == 0)]:
         raise ValueError(f"class {empty[0]!r} of {data.name!r} has no labelled image")
 
+# %% ../nbs/api/19_plan.ipynb #eade799a
+def check_size(size, arch=None):
+    "`ValueError` unless there are networks for images of this size; before anything is resized."
+    check_range("size", size, 4, whole=True)
+    sizes = _sizes() if arch is None else [architecture(arch).image_shape[0]]
+    if size not in sizes:
+        of = "the architectures" if arch is None else f"arch {arch}"
+        raise ValueError(f"size must be that of {of}, {', '.join(map(str, sizes))}, got {size}")
+
 # %% ../nbs/api/19_plan.ipynb #8ea3bdc9
-def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None):
+def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None, value_range=None):
     """(Dataset or Stream, architecture name) for `fit`; resizes what it loads, checks what it is given.
+
+    A Dataset holds bytes already: its `value_range` is only noted down.
 
     >>> as_dataset("digits")
     (Dataset('digits', images (1438, 8, 8, 1), 10 classes), 'digits')
     """
+    if size is not None:
+        check_size(size, arch)
     if isinstance(data, (str, os.PathLike)):
         if size is None:
             size = architecture(arch).image_shape[0] if arch is not None else network_size
-        data = load(data, classes=classes, size=size, data_dir=data_dir)
-    elif classes is not None or size is not None:
-        raise ValueError("classes and size are for names and folders; arrays are taken as they are")
-    elif not isinstance(data, (Dataset, Stream)):
-        data = Stream(data) if is_streamable(data) else _from_arrays(data)
+        options = dict(size=size, data_dir=data_dir, value_range=value_range)
+        data = load(data, classes=classes, **options)
+    elif isinstance(data, Stream) or is_streamable(data):
+        if (classes, size, value_range) != (None, None, None):
+            raise ValueError("classes, size and value_range are not for a stream of batches")
+        data = data if isinstance(data, Stream) else Stream(data)
+    else:
+        data = data if isinstance(data, Dataset) else _from_arrays(data, value_range)
+        data = data if classes is None else data.subset(classes)
+        data = data if size is None else replace(data, images=resize(data.images, size))
     arch = arch or _arch_for(*data.image_shape[:2])
     check_fits(data, arch)
     return data, arch
 
 # %% ../nbs/api/19_plan.ipynb #d902f68c
-def _from_arrays(data):
+def _from_arrays(data, value_range=None):
     if not (isinstance(data, (tuple, list)) and len(data) == 2):
         wanted = "data must be a name, folder, Dataset or (images, labels)"
         raise ValueError(f"{wanted}, got {type(data).__name__}")
-    return Dataset(*data)
+    return Dataset(*data, value_range=value_range)
 
 # %% ../nbs/api/19_plan.ipynb #d57245a1
 def _configuration(data, arch, settings: dict) -> dict:
@@ -157,14 +179,16 @@ def check_fit(data, *, outdir=None, callbacks=(), verbose=False, **options) -> P
     callbacks = _callback_list(callbacks)
     _check_surroundings(settings, outdir, data)
     s = settings
-    data, arch = as_dataset(data, s.arch, classes=s.classes, size=s.size, data_dir=s.data_dir)
+    values = s.value_range and list(check_value_range(s.value_range))
+    options = dict(classes=s.classes, size=s.size, data_dir=s.data_dir, value_range=values)
+    data, arch = as_dataset(data, s.arch, **options)
     if s.evaluate_every:
         possible_pairs(in_memory(data))
     streamed = isinstance(data, Stream)
     batch_size = data.batch_size if streamed else s.batch_size
     per_epoch = check_batch_size(batch_size, len(data))
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
-    changed = dict(steps=steps, batch_size=batch_size)
+    changed = dict(steps=steps, batch_size=batch_size, value_range=values)
     return Plan(
         data=data,
         config=_configuration(data, arch, recorded(settings) | changed),

@@ -13,13 +13,15 @@ import keras
 import numpy as np
 from fastcore.basics import patch
 
-from .data import Dataset, load
+from .arrays import as_array
+from .data import Dataset, html_sheet, load
 from .directory import RunDirectory
 from .gan import ACGAN, adam
 from .heads import head_of
 from .models import build_discriminator, build_generator, noise_schedule
 from .sampling import class_probabilities, draw_latents, generate
 from .settings import check_range, check_same, nearest, pick
+from .sources import ids_of
 from .storage import check_own, check_run, load_variables, pretrained_names, replacing
 from .storage import results_folder, save_variables
 from .storage import new_results_folder  # noqa: F401 - imported from here by others
@@ -28,7 +30,7 @@ from .storage import new_results_folder  # noqa: F401 - imported from here by ot
 __all__ = ['Run', 'build_gan', 'load_run', 'run_data', 'export_run', 'load_pretrained']
 
 # %% ../nbs/api/17_runs.ipynb #16b3eb48
-@dataclass
+@dataclass(repr=False)
 class Run:
     """A trained AC-GAN. `generator` is the averaged generator (EMA); `history` a dict of lists.
 
@@ -67,31 +69,45 @@ def latents(self: Run, count: int, seed: int = 0):
     c = self.config
     return draw_latents(count, c["latent_dim"], c["latent"], seed, self.truncation)
 
+# %% ../nbs/api/17_runs.ipynb #26df8437
+@patch
+def __repr__(self: Run):
+    c, where = self.config, "" if self.outdir is None else f", {str(self.outdir)!r}"
+    return f"Run({c['data']!r}, arch {c['arch']}, step {self.step}, {len(c['class_names'])} classes{where})"
+
+
+@patch
+def _repr_html_(self: Run):
+    labels = np.repeat(np.arange(min(10, len(self.config["class_names"]))), 8)
+    return html_sheet(generate(self.generator, self.latents(len(labels)), labels), 8, repr(self))
+
 # %% ../nbs/api/17_runs.ipynb #d129ec6c
 @patch
 def sample(self: Run, labels, count: int | None = None, seed: int = 0):
-    """uint8 images (N, H, W, C) of one class id `count` times, or of each class id in a sequence.
+    """uint8 images (N, H, W, C) of one class `count` times, or of each class in a sequence.
 
-    `ValueError` if a class id is not in 0..K-1.
+    A class is an id or a name. `ValueError` if it does not exist.
 
     >>> load_pretrained("digits").sample([3, 7], seed=1).shape
     (2, 8, 8, 1)
     """
     check_range("seed", seed, 0, whole=True)
-    labels = _class_ids(labels, count, len(self.config["class_names"]))
+    labels = _class_ids(labels, count, self.config["class_names"])
     images = generate(self.generator, self.latents(len(labels), seed), labels)
     return images if self.confidence is None else self._resample(images, labels, seed)
 
 # %% ../nbs/api/17_runs.ipynb #a3c43efe
-def _class_ids(labels, count, k):
-    "An integer array (N,) of ids in 0..k-1, or one line that says why not."
-    labels = np.atleast_1d(np.asarray(labels))
+def _class_ids(labels, count, names):
+    "An integer array (N,) of ids in 0..K-1, or one line that says why not."
+    labels, k = np.atleast_1d(as_array(labels, "labels must be a sequence of classes")), len(names)
+    if labels.dtype.kind == "U" and labels.ndim == 1:
+        labels = np.array(ids_of(labels.tolist(), names))
     if count is not None:
         check_range("count", count, 1, whole=True)
         labels = np.repeat(labels, count) if labels.size == 1 else labels
     if labels.ndim != 1 or not labels.size or not np.issubdtype(labels.dtype, np.integer):
         got = str(labels.tolist())
-        raise ValueError(f"labels must be one class id or a sequence of them, got {got:.60}")
+        raise ValueError(f"labels must be one class id or name or a sequence of them, got {got:.60}")
     if bad := [i for i in labels.tolist() if not 0 <= i < k]:
         raise ValueError(f"label {bad[0]} is out of range: class ids are 0..{k - 1}")
     if count is not None and len(labels) != count:
@@ -236,6 +252,7 @@ def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Datase
         raise ValueError(f"this run was trained on {NOT_BY_NAME[name]}, which cannot be loaded by name")
     h, _, channels = c["image_shape"]
     options = dict(classes=c["class_names"], size=h, channels=channels, data_dir=data_dir)
+    options["value_range"] = c.get("value_range")
     found = load(name, split, **options)
     if split == "train" and found.fingerprint != c["fingerprint"]:
         warnings.warn(f"{str(name)!r} here is not the data this run was trained on", stacklevel=2)

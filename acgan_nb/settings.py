@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 
 # %% auto #0
-__all__ = ['ROWS', 'NEEDED', 'Row', 'Settings', 'rows_of', 'choices', 'settings_from', 'recorded', 'is_config', 'check_config',
-           'check_same']
+__all__ = ['ROWS', 'NEEDED', 'Row', 'Settings', 'rows_of', 'choices', 'settings_from', 'recorded', 'check_config', 'check_same']
 
 # %% ../nbs/api/00_settings.ipynb #f01ed6c7
 def nearest(name, known) -> str:
@@ -40,6 +39,17 @@ def check_range(name, value, low, high=None, *, whole=False, above=False):
     upper = f" and below {high}" if high is not None else ""
     lower = f"{'above' if above else 'at least'} {low}"
     raise ValueError(f"{name} must be {kind} {lower}{upper}, got {value!r}")
+
+# %% ../nbs/api/00_settings.ipynb #ca488a7e
+def check_value_range(value_range) -> tuple[float, float]:
+    "(black, white) as floats; `ValueError` unless these are two numbers, the smaller one first."
+    try:
+        low, high = map(float, value_range)
+        if -float("inf") < low < high < float("inf"):
+            return low, high
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"value_range must be two numbers as (0, 4095), got {value_range!r:.60}")
 
 # %% ../nbs/api/00_settings.ipynb #0147c698
 @dataclass(frozen=True)
@@ -120,6 +130,10 @@ class Settings:
     )
     data_dir: str | None = option(
         None, "Where TFDS keeps its data [default: $TFDS_DATA_DIR]", part="load", recorded=False
+    )
+    value_range: list | None = option(
+        None, "Black and white in images of other values than bytes, as 0,4095", part="values",
+        identity=False
     )
     arch: str | None = option(
         None, "Architecture [default: by image size]", part="networks", recorded=False
@@ -301,6 +315,8 @@ def settings_from(options: dict) -> Settings:
 def _check_combinations(s: Settings):
     if s.epochs is not None and s.steps is not None:
         raise ValueError("give epochs or steps, not both")
+    if s.value_range is not None:
+        check_value_range(s.value_range)
     if s.on_collapse == "stop" and s.evaluate_every is None:
         raise ValueError("on_collapse='stop' needs evaluate_every: evaluations see a collapse")
     if s.spectral_norm and s.batch_statistics == "joint":

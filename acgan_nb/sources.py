@@ -11,18 +11,21 @@ import re
 import warnings
 from collections.abc import Iterable
 from contextlib import contextmanager
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import shorten
 
 import numpy as np
+from fastcore.basics import patch
 from PIL import ExifTags, Image, ImageOps
 
-from .settings import nearest
+from .arrays import from_range, range_of
+from .settings import check_value_range, nearest
 from .storage import replacing
 
 # %% auto #0
-__all__ = ['class_ids', 'write_png', 'resize', 'read_digits', 'read_folder', 'read_tfds']
+__all__ = ['class_ids', 'resize', 'read_digits', 'Unclear', 'read_folder', 'read_tfds']
 
 # %% ../nbs/api/02_sources.ipynb #7b1bdfc8
 def class_ids(classes, class_names) -> list[int]:
@@ -34,16 +37,22 @@ def class_ids(classes, class_names) -> list[int]:
     if isinstance(classes, str) or not isinstance(classes, Iterable):
         raise ValueError(f"classes must be a list of ids or names, got {classes!r:.60}")
     classes, class_names = list(classes), list(class_names)
-    ids = [_class_id(c, class_names) for c in classes]
+    ids = ids_of(classes, class_names)
     if not ids or len(set(ids)) < len(ids):
         got = f"[{_listed(map(repr, classes))}]"
         raise ValueError(f"classes must be a non-empty list without repeats, got {got}")
     return ids
 
 # %% ../nbs/api/02_sources.ipynb #6b7653fc
-def _class_id(c, class_names) -> int:
-    if isinstance(c, str) and c in class_names:
-        return class_names.index(c)
+def ids_of(classes, class_names) -> list[int]:
+    "The ids of classes given by id or name, which may repeat."
+    by_name = {name: k for k, name in enumerate(class_names)}
+    return [_class_id(c, class_names, by_name) for c in classes]
+
+
+def _class_id(c, class_names, by_name) -> int:
+    if isinstance(c, str) and c in by_name:
+        return by_name[c]
     if str(c).isdecimal() and int(c) < len(class_names):
         return int(c)
     known = f"ids are 0..{len(class_names) - 1}, names {_listed(class_names)}"
@@ -191,6 +200,8 @@ def _opened(path):
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 yield image
+    except Unclear:
+        raise
     except Exception as error:  # Pillow's readers raise whatever they meet
         raise ValueError(f"cannot read image {path}: {error}") from error
 
@@ -201,13 +212,63 @@ def _size_in_header(path):
         on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
         return image.size[::-1] if on_its_side else image.size
 
+# %% ../nbs/api/02_sources.ipynb #2754003e
+def _is_deep(image) -> bool:
+    "Whether an image that was just opened has more than 8 bits per channel."
+    return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)
+
+
+class Unclear(ValueError):
+    "What is black and what is white has to be said."
+
+# %% ../nbs/api/02_sources.ipynb #aeef4948
+class _Scale:
+    "What is black and what is white in the images below a folder: as given, or found when asked."
+
+    def __init__(self, root, value_range=None):
+        self.root, self.given = root, value_range and check_value_range(value_range)
+
+    @cached_property
+    def found(self):
+        "(black, white) of all its images of more than 8 bits."
+        parts = [part for path in _images_in(self.root) if (part := _extremes(path))]
+        low, high, whole = min(p[0] for p in parts), max(p[1] for p in parts), all(p[2] for p in parts)
+        try:
+            black, white = range_of(low, high, whole)
+        except ValueError as error:
+            raise Unclear(f"{self.root}: {error}") from None
+        text = f"{self.root}: images of more than 8 bits; black is {black:g}, white is {white:g}"
+        warnings.warn(f"{text} (value_range says otherwise)", stacklevel=2)
+        return black, white
+
+# %% ../nbs/api/02_sources.ipynb #83c39e8f
+def _extremes(path):
+    "(lowest value, highest, whether they are integers) of an image of more than 8 bits, else None."
+    with _opened(path) as image:
+        if _is_deep(image):
+            values, whole = np.asarray(image), image.mode[0] != "F"
+            times = 1 if image.mode[0] in "IF" else 257  # of 16-bit colour Pillow reads high bytes
+            return float(values.min()) * times, float(values.max()) * times, whole
+
+# %% ../nbs/api/02_sources.ipynb #dedf9c53
+@patch
+def to_bytes(self: _Scale, image, deep: bool):
+    "A PIL image with 8 bits per channel."
+    if deep and image.mode[0] not in "IF":  # 16-bit colour
+        if (self.given or self.found) != (0, 2**16 - 1):
+            raise Unclear("of 16-bit colour only the high bytes are read; save it with 8 bits")
+        return image
+    if not deep and (self.given is None or image.mode == "1"):
+        return image
+    image = image if deep or image.mode == "L" else image.convert("RGB")
+    return Image.fromarray(from_range(np.asarray(image), self.given or self.found))
+
 # %% ../nbs/api/02_sources.ipynb #9fd3ceaf
-def _open_image(path, size=None):
+def _open_image(path, size=None, scale=None):
     "The image of a file, grey or RGB, as size x size pixels (None: as it is)."
     with _opened(path) as image:
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16 bits
-            image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
+        scale, deep = scale or _Scale(path.parent), _is_deep(image)
+        image = scale.to_bytes(ImageOps.exif_transpose(image), deep)
         mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
             image = image.convert("RGBA")
@@ -215,8 +276,9 @@ def _open_image(path, size=None):
         return _square(image.convert(mode), size)
 
 # %% ../nbs/api/02_sources.ipynb #c6d801ba
-def read_folder(root, split="train", classes=None, size=None):
+def read_folder(root, split="train", classes=None, size=None, value_range=None):
     "One sub-folder per class -> images, labels, names of those `classes`, in that order."
+    scale = _Scale(Path(root), value_range)
     folders = class_folders(Path(root), split)
     if classes is not None:  # the others are not even looked at
         folders = [folders[k] for k in class_ids(classes, [f.name for f in folders])]
@@ -226,7 +288,7 @@ def read_folder(root, split="train", classes=None, size=None):
         raise ValueError(f"class folder {where} holds no image ({' '.join(IMAGE_SUFFIXES)})")
     files = [path for part in paths for path in part]
     size = _side(map(_size_in_header, files), size)
-    images = _stack([_open_image(path, size) for path in files])
+    images = _stack([_open_image(path, size, scale) for path in files])
     labels = np.repeat(np.arange(len(folders)), [len(part) for part in paths])
     return images, labels, [f.name for f in folders]
 

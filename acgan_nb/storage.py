@@ -21,9 +21,7 @@ from filelock import FileLock, Timeout
 from .settings import is_config, nearest
 
 # %% auto #0
-__all__ = ['WRITTEN', 'replacing', 'remove_unfinished', 'save_variables', 'load_variables', 'digest', 'check_regular',
-           'read_json', 'write_json', 'one_line', 'written_in', 'is_sealed', 'holds_run', 'check_no_link', 'check_own',
-           'results_folder', 'new_results_folder', 'pretrained_names']
+__all__ = ['replacing', 'save_variables', 'load_variables', 'digest', 'results_folder', 'new_results_folder', 'pretrained_names']
 
 # %% ../nbs/api/01_storage.ipynb #fdb77946
 @contextmanager

@@ -30,8 +30,7 @@ from .storage import check_no_link, check_own, read_json, replacing, write_json
 from .train import fit
 
 # %% auto #0
-__all__ = ['MEASURES', 'grid', 'trial_name', 'make_folders', 'run_trials', 'write_record', 'read_record', 'over_seeds',
-           'clear_differences']
+__all__ = ['MEASURES', 'grid', 'trial_name', 'run_trials', 'write_record', 'read_record', 'over_seeds', 'clear_differences']
 
 # %% ../nbs/api/24_trials.ipynb #7c4c86f2
 def to_plain(value, name="a setting"):
@@ -124,7 +123,8 @@ def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dic
 def load_for_trials(data, outdir, common: dict, size=None, data_dir=None) -> Dataset:
     "The data as `fit` would load them with the settings that all trials have in common."
     check_outside(outdir, data)
-    data, _ = as_dataset(data, common.get("arch"), size=size, data_dir=data_dir)
+    options = dict(size=size, data_dir=data_dir, value_range=common.get("value_range"))
+    data, _ = as_dataset(data, common.get("arch"), **options)
     if not isinstance(data, Dataset):
         raise ValueError("trials need a data set in memory, got a stream of batches")
     return data
@@ -157,13 +157,13 @@ def check_trials(data: Dataset, trials: dict, gpus: float | None = None) -> dict
     return configs
 
 # %% ../nbs/api/24_trials.ipynb #a0f6e374
-def load_test_split(data: Dataset, data_dir=None) -> Dataset:
+def load_test_split(data: Dataset, data_dir=None, value_range=None) -> Dataset:
     "The test split of training data loaded by name: the same classes, image size and channels."
     if data.name == "arrays":
         raise ValueError("a test split needs data that load by name: arrays have no test split")
     _, size, _, channels = data.images.shape
     options = dict(classes=list(data.class_names), size=size, channels=channels)
-    return load(data.name, "test", **options, data_dir=data_dir)
+    return load(data.name, "test", **options, data_dir=data_dir, value_range=value_range)
 
 # %% ../nbs/api/24_trials.ipynb #acc2aaf3
 def evaluation_options(evaluate: bool | dict) -> dict | None:
@@ -189,7 +189,8 @@ def check_all(data: Dataset, trials: dict, evaluate, gpus=None, data_dir=None):
     options = evaluation_options(evaluate)
     if options is None:
         return steps, None, None
-    test = load_test_split(data, data_dir)
+    settings = next(iter(trials.values()))  # the data are common to all
+    test = load_test_split(data, data_dir, settings.get("value_range"))
     _check_measurable(data, test, trials, options)
     return steps, options, test
 
@@ -290,7 +291,8 @@ def run_trials(
     check_range("samples", samples, data.num_classes * images_for(_PAIRS), whole=True)
     trials, seeds = name_trials(trials, common), _check_seeds(seeds)
     runs = _with_seeds(trials, seeds)
-    configs, test = check_trials(data, trials), load_test_split(data, data_dir)
+    configs = check_trials(data, trials)
+    test = load_test_split(data, data_dir, common.get("value_range"))
     check_classes(data, test, pairs=1)
     outdir = Path(outdir).expanduser()
     make_folders(outdir, [run_folder(outdir, *run) for run in runs])

@@ -1,16 +1,22 @@
 "What real users bring: folders of others, links, full disks, damaged side files, strange names."
 
+import dataclasses
 import json
 import os
+import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from acgan_nb import storage, sweeps, trials
 from acgan_nb.cli import main, save_images
+from acgan_nb.data import Dataset, load
 from acgan_nb.directory import RunDirectory
+from acgan_nb.plan import as_dataset
 from acgan_nb.runs import export_run, load_run
 from acgan_nb.train import fit
 
@@ -184,3 +190,144 @@ def test_a_full_disk_leaves_the_old_picture(tmp_path, monkeypatch):
         said = line(lambda: save_images(255 - images, [0] * 4, tmp_path / out), OSError)
         assert "cannot write" in said and "No space left" in said
     assert contents(tmp_path) == before
+
+
+# --- B: what is black and what is white ---
+
+
+def save_deep(folder, values, dtype="uint16", names="ab", end="png"):
+    "A folder of two classes, an image each, with the first and second half of the values."
+    for name, part in zip(names, np.split(np.asarray(values, dtype), 2)):
+        (folder / name).mkdir(parents=True)
+        Image.fromarray(part.reshape(2, -1)).save(folder / name / f"0.{end}")
+    return folder
+
+
+RAMP = np.arange(16) / 15
+DEEP = {  # numbers from black to white, as they are in files; the way they are saved; black, white
+    "16 bits": (RAMP * 65535, "uint16", "png", "0, white is 65535"),
+    "8 of 16 bits": (RAMP * 255, "uint16", "png", "0, white is 255"),
+    "32 bits": (RAMP * 255, "int32", "tif", "0, white is 255"),
+    "floats in [0, 1]": (RAMP, "float32", "tif", "0, white is 1"),
+    "floats in [-1, 1]": (RAMP * 2 - 1, "float32", "tif", "-1, white is 1"),
+    "floats in 0..255": (RAMP * 255, "float32", "tif", "0, white is 255"),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_images_of_more_than_8_bits(kind, tmp_path):
+    values, dtype, end, said = DEEP[kind]
+    save_deep(tmp_path, values, dtype, end=end)
+    with pytest.warns(UserWarning, match=f"black is {said} .value_range says otherwise"):
+        images = load(tmp_path).images
+    assert images.shape == (2, 2, 4, 1)
+    assert abs(images.ravel() - np.rint(RAMP * 255)).max() <= 1
+
+
+@pytest.mark.parametrize(("values", "dtype", "end"), [
+    (RAMP * 4095, "uint16", "png"), (np.arange(16) % 2, "uint16", "png"), (RAMP - 5, "float32", "tif"),
+    (RAMP * 70000, "int32", "tif"), (RAMP * 3, "float32", "tif")])  # fmt: skip
+def test_images_of_more_than_8_bits_that_may_mean_two_things(values, dtype, end, tmp_path):
+    save_deep(tmp_path, values, dtype, end=end)
+    assert "say what is black and what is white" in line(lambda: load(tmp_path))
+    low, high = float(np.min(values)), float(np.max(values))
+    images = load(tmp_path, value_range=(low, high)).images
+    assert (images.min(), images.max()) == (0, 255)
+    assert "does not" in line(lambda: load(tmp_path, value_range=(low, 0.1 * low + 0.9 * high)))
+
+
+def test_training_and_test_images_are_read_alike(tmp_path):
+    "The test images alone would be too dark to tell."
+    save_deep(tmp_path / "train", RAMP * 65535)
+    save_deep(tmp_path / "test", RAMP * 4095)
+    with pytest.warns(UserWarning, match="white is 65535"):
+        assert load(tmp_path, "test", classes=["a"]).images.max() <= 15
+
+
+def test_masks_of_zeros_and_ones_are_seen_with_a_value_range(tmp_path):
+    save_deep(tmp_path, np.arange(128) % 2, "uint8")
+    assert "hold 0 and 1 alone" in line(lambda: as_dataset(tmp_path, size=8))
+    assert load(tmp_path, value_range=(0, 1)).images.max() == 255
+    data, _ = as_dataset((PIXELS > 99, LABELS), value_range=(0, 1))
+    assert set(np.unique(data.images)) == {0, 255}
+
+
+# --- C: inputs as people have them ---
+
+
+def tensors():
+    import tensorflow as tf
+
+    yield [list(map(list, image)) for image in PIXELS], LABELS.tolist()
+    yield PIXELS.astype("int64"), LABELS.astype("float64")
+    yield PIXELS.astype("uint16"), np.eye(4)[LABELS]
+    yield tf.constant(PIXELS), tf.one_hot(LABELS, 4)
+    yield np.moveaxis(PIXELS, 3, 1), LABELS[:, None]
+    yield PIXELS / 255.0, LABELS.astype("int8")
+    yield Torch(PIXELS), Torch(LABELS)
+    yield Frame(PIXELS), Frame(LABELS.astype(object))
+
+
+class Frame:
+    "What has nothing but NumPy's protocol, as a data frame."
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+    def cpu(self):
+        return self
+
+
+class Torch(Frame):
+    "A tensor with a gradient, which must be detached first."
+
+    def detach(self):
+        return Frame(self.values)
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad")
+
+
+def test_images_and_labels_as_people_have_them():
+    wanted = Dataset(PIXELS, LABELS)
+    for images, labels in tensors():
+        value_range = (0, 1) if getattr(images, "dtype", None) == np.float64 else None
+        data = Dataset(images, labels, value_range=value_range)
+        assert data.fingerprint == wanted.fingerprint and data.class_names == tuple("0123")
+    words = np.array(["dog", "cat", "emu", "ape"])[LABELS]
+    for labels in (words, words.tolist(), words.astype(object), words.astype("S3"), words[:, None]):
+        data = Dataset(PIXELS, labels)
+        assert data.class_names == ("ape", "cat", "dog", "emu")
+        assert [data.class_names[k] for k in data.labels] == words.tolist()
+
+
+def test_size_and_classes_of_arrays():
+    images = np.random.default_rng(0).integers(0, 256, (40, 10, 12, 1)).astype("uint8")
+    data, arch = as_dataset((images, LABELS), size=8, classes=[3, "1"])
+    assert (data.images.shape, data.class_names, arch) == ((20, 8, 8, 1), ("3", "1"), "digits")
+
+
+def test_a_size_that_no_network_has_is_refused_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("acgan_nb.plan.load", lambda *_, **__: pytest.fail("read"))
+    assert "size must be that of" in line(lambda: as_dataset("digits", size=100))
+
+
+def test_samples_by_name_and_short_texts(run):
+    named = dataclasses.replace(run, config={**run.config, "class_names": ["ape", "cat", "dog", "7"]})
+    assert (named.sample("cat", count=2) == run.sample(1, count=2)).all()
+    assert (named.sample(["dog", "ape", "7"]) == run.sample([2, 0, 3])).all()
+    assert "no class 'cow': ids are 0..3, names ape, cat, dog, 7" in line(lambda: named.sample("cow", 2))
+    assert len(repr(run)) < 200 and "arch digits, step 2, 4 classes" in repr(run)
+    for thing in (run, Dataset(*DATA)):
+        assert re.fullmatch(r"<p><code>.*</code></p><img alt=.* src=.data:image/png;base64,.*", thing._repr_html_())
+
+
+def test_many_classes_take_no_time():
+    names = [f"class {i}" for i in range(30_000)]
+    began = time.process_time()
+    data = Dataset(np.zeros((30_000, 1, 1), "uint8"), np.arange(30_000), names)
+    data.subset(names[::-1])
+    assert time.process_time() - began < 1
