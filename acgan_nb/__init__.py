@@ -29,7 +29,12 @@ _MODULES = {  # imported when they are asked for: TensorFlow takes seconds
 
 def __getattr__(name):
     if name in _MODULES:
-        return getattr(import_module(f"acgan_nb.{_MODULES[name]}"), name)
+        try:
+            return getattr(import_module(f"acgan_nb.{_MODULES[name]}"), name)
+        except ModuleNotFoundError as error:
+            from acgan_nb.settings import backend_hint
+
+            raise ModuleNotFoundError(backend_hint(error), name=error.name) from error
     raise AttributeError(f"module 'acgan_nb' has no attribute {name!r}")
 
 

@@ -5,6 +5,10 @@
 # %% ../nbs/api/28_arrays.ipynb #aac948d3
 from __future__ import annotations
 
+import math
+import os
+from numbers import Real
+
 import numpy as np
 
 from .settings import check_value_range
@@ -168,3 +172,16 @@ def labels_and_names(labels, count, class_names=None):
         names = tuple(map(str, range(array.shape[1])))
     found = as_labels(array, count, len(names) or count)  # no more classes than images
     return found, names or number_names(found)
+
+# %% ../nbs/api/28_arrays.ipynb #63aec037
+def check_memory(what, *sizes):
+    "`ValueError` if so many bytes, the product, are more than half of the machine's memory."
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # it does not say
+        return
+    if not all(isinstance(size, Real) for size in sizes):
+        return  # another check has to find that out
+    if (size := math.prod(map(int, sizes))) > memory / 2:
+        has = f"this machine has {memory / 2**30:,.0f}"
+        raise ValueError(f"{what} would take {size / 2**30:,.0f} GiB; {has}")

@@ -163,11 +163,17 @@ class ProgressBar(keras.callbacks.Callback):
         self.step = step_of(self.model)
 
     def on_train_batch_end(self, batch, logs=None):
+        try:
+            self.draw(logs)
+        except OSError:  # the terminal is gone; training must not end for that
+            self.bar.disable = True
+        self.step = step_of(self.model)
+
+    def draw(self, logs):
         if self.bar.update(step_of(self.model) - self.step):
             text = "d_loss {d_loss:.2f}, g_loss {g_loss:.2f}, D(x) {d_x:.2f}, "
             text += "D(G(z)) {d_gz_before:.2f} / {d_gz_after:.2f}"
             self.bar.set_postfix_str(text.format(**logs), refresh=False)
-        self.step = step_of(self.model)
 
 # %% ../nbs/api/18_callbacks.ipynb #4bdc1266
 class Diverged(FloatingPointError):

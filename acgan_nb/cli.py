@@ -18,10 +18,21 @@ from pathlib import Path
 
 import click
 
-from .settings import EVALUATION, ROWS, check_range, complete, settings_from
+from .settings import EVALUATION, ROWS, backend_hint, check_range, complete, settings_from
 
 # %% auto #0
 __all__ = ['main']
+
+# %% ../nbs/api/26_cli.ipynb #7c89e022
+def printable(text) -> str:
+    "A text in which control characters, and bytes that are no text, are escapes."
+    escaped = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
+    return "".join(escaped)
+
+
+def say(text, err=""):
+    "Print a text; with `err`, after that, on stderr."
+    click.echo(err + printable(text), err=bool(err))
 
 # %% ../nbs/api/26_cli.ipynb #c6310b81
 class _OneLineErrors(click.Group):
@@ -30,14 +41,25 @@ class _OneLineErrors(click.Group):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # nobody reads on: click leaves without a word
+            raise
         except (ValueError, OSError, ImportError, FloatingPointError) as error:
             if ctx.params.get("debug"):
                 raise
-            click.echo(f"acgan: {error}", err=True)
+            say(str(error).replace("\n", " "), err="acgan: ")
             ctx.exit(2)
         except KeyboardInterrupt as stop:  # with a signal, if training could save before it left
-            click.echo(f"acgan: {stop or 'stopped by SIGINT'}", err=True)
+            kept = _KEPT.get(ctx.invoked_subcommand, "nothing was written")
+            say(str(stop) or f"interrupted; {kept}", err="acgan: ")
             ctx.exit(128 + getattr(stop, "signal", 2))
+
+
+_KEPT = {  # by a command that is interrupted
+    "train": "what was saved last is kept, the same command goes on from there",
+    "evaluate": "there is no new report",
+    "sweep": "what its trials have saved is kept, the same command goes on from there",
+}
+_KEPT["splits"] = _KEPT["sweep"]
 
 # %% ../nbs/api/26_cli.ipynb #d19f966b
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,7 +69,7 @@ def main(debug):
     "Auxiliary classifier GANs (Odena, Olah, Shlens) in Keras 3."
     if not debug:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # children inherit it
-    warnings.formatwarning = lambda message, *_, **__: f"acgan: {message}\n"  # one line
+    warnings.formatwarning = lambda message, *_, **__: f"acgan: {printable(message)}\n"  # one line
 
 # %% ../nbs/api/26_cli.ipynb #dbde2e67
 @contextmanager
@@ -76,7 +98,12 @@ def start_backend():
     if "keras" in sys.modules or click.get_current_context().find_root().params["debug"]:
         return
     with _held_back():
-        import keras
+        try:
+            import keras
+        except ImportError as error:
+            raise ImportError(backend_hint(error)) from error
+        from acgan_nb.devices import check_backend
+    check_backend()
     for name in ("absl", keras.backend.backend()):  # messages of Python code, as that of retracing
         logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -144,7 +171,7 @@ def _train(data, outdir, quiet, **options):
     join_processes()
     run = fit(data, outdir=outdir, verbose=not quiet, **options)
     [seconds] = run.history["seconds"][-1:] or [0]
-    click.echo(f"{outdir}: {run.step} steps of {run.config['arch']} in {seconds:.0f} s")
+    say(f"{outdir}: {run.step} steps of {run.config['arch']} in {seconds:.0f} s")
 
 # %% ../nbs/api/26_cli.ipynb #aa9495b5
 drawing_options = [
@@ -169,8 +196,9 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     mnist_adc, cifar10, cifar10_16."""
     from acgan_nb.storage import check_run, pretrained_names, results_folder
 
-    for name, value, low in (("count", count, 1), ("columns", columns, 1), ("seed", seed, 0)):
-        check_range(name, value, low)
+    check_range("seed", seed, 0)
+    for name, value in (("count", count), ("columns", columns)):
+        check_range(name, value, 1, 2**16)
     shipped = not run.exists() and str(run) in pretrained_names()
     where = results_folder(run) if shipped else run
     check_run(where)
@@ -184,7 +212,7 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     labels = [k for k in classes for _ in range(count)]
     images = trained.sample(labels, seed=seed)
     out = out or (run.with_suffix(".png") if shipped else run / "sample.png")
-    click.echo(save_images(images, labels, out, columns))
+    say(save_images(images, labels, out, columns))
 
 # %% ../nbs/api/26_cli.ipynb #7d64324d
 def save_images(images, labels, out, columns=10):
@@ -235,7 +263,7 @@ def _plot(run, data, data_dir, coordinate):
         with replacing(run / f"{name}.png") as file:
             figure.savefig(file, format="png", dpi=150, bbox_inches="tight")
         plt.close(figure)
-        click.echo(run / f"{name}.png")
+        say(run / f"{name}.png")
 
 # %% ../nbs/api/26_cli.ipynb #74340ad8
 @main.command("evaluate")
@@ -269,8 +297,11 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
     report = evaluate_run(trained, train=train, test=test, feature_judge=judge, **options)
     if two_stage:
         report["two_stage"] = _two_stage(trained, judge, train, options["seed"])
-    click.echo(summary(report))  # before a disk can be full
-    click.echo(save_report(trained, report, train, best))
+    try:
+        page = save_report(trained, report, train, best)
+    finally:  # if the disk is full, too
+        say(summary(report))
+    say(page)
 
 # %% ../nbs/api/26_cli.ipynb #4595db91
 def _two_stage(run, judge, train, seed):
@@ -295,7 +326,7 @@ def _compare(runs):
     start_backend()
     from acgan_nb.report import compare as side_by_side
 
-    click.echo(side_by_side(runs))
+    say(side_by_side(runs))
 
 # %% ../nbs/api/26_cli.ipynb #6c46d84d
 @main.command("judge")
@@ -310,7 +341,7 @@ def _judge(name, outdir, seed, data_dir):
 
     about = make_judge(name, outdir, seed=seed, data_dir=data_dir).about
     right = f"{about['accuracy_on_real_test']:.2%} of {about['test_images']:,} real test images"
-    click.echo(f"{outdir / name}.weights: {right}, hash {about['hash']}")
+    say(f"{outdir / name}.weights: {right}, hash {about['hash']}")
 
 # %% ../nbs/api/26_cli.ipynb #06a80d89
 _LISTED = """\
@@ -328,7 +359,7 @@ any other TFDS image-classification name, or a folder of class folders"""
 def _data(name, split, **options):
     "List the data sets that load by name, or describe NAME as training sees it."
     if name is None:
-        return click.echo(_LISTED)
+        return say(_LISTED)
     from acgan_nb.sources import check_name
 
     check_name(name, options["data_dir"])
@@ -339,9 +370,9 @@ def _data(name, split, **options):
     if options["size"] is None:
         options["size"] = network_size  # as it is in training
     found = load(name, split, **options)
-    click.echo(f"{found!r}\nfingerprint {found.fingerprint}")
+    say(f"{found!r}\nfingerprint {found.fingerprint}")
     for class_name, count in zip(found.class_names, found.class_counts):
-        click.echo(f"{count:8d}  {class_name}")
+        say(f"{count:8d}  {class_name}")
 
 # %% ../nbs/api/26_cli.ipynb #ad455f05
 def _grid(ctx, param, texts):
@@ -381,7 +412,7 @@ def _finish(ctx, rows):
     "Print the comparison; exit code 1 if a trial failed."
     from acgan_nb.sweeps import summary
 
-    click.echo(summary(rows))
+    say(summary(rows))
     ctx.exit(int(any(row["error"] for row in rows)))
 
 # %% ../nbs/api/26_cli.ipynb #488fae58
@@ -422,3 +453,7 @@ def _splits(ctx, data, group_size, outdir, quiet, **settings):
     from acgan_nb.sweeps import splits as train_splits
 
     _finish(ctx, train_splits(data, outdir, group_size, verbose=not quiet, **settings))
+
+# %% ../nbs/api/26_cli.ipynb #8c0172e6
+if __name__ == "__main__" and "__file__" in globals():  # not in a notebook
+    main(prog_name="acgan")

@@ -21,7 +21,8 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image
 
-from .arrays import as_images, as_labels, distinct_names, labels_and_names, number_names
+from .arrays import as_images, as_labels, check_memory, distinct_names
+from .arrays import labels_and_names, number_names
 from .settings import check_choice, check_range
 from .sources import IMAGE_SUFFIXES  # noqa: F401 - imported from here by others
 from .sources import class_folders, class_ids, find_folder, with_channels
@@ -146,7 +147,7 @@ def load(
     Dataset('digits', images (95, 8, 8, 1), 2 classes)
     """
     if size is not None and not callable(size):
-        check_range("size", size, 4, whole=True)
+        check_range("size", size, 4, 4097, whole=True)
     if channels is not None:
         check_choice("channels", channels, (1, 3))
     if folder := find_folder(name):
@@ -218,6 +219,7 @@ def image_grid(images, columns=10, padding=1, background=255):
     """
     n, h, w, c = images.shape
     rows = math.ceil(n / columns)
+    check_memory("the grid", rows, columns, h + padding, w + padding, c)
     cells = np.full((rows * columns, h + padding, w + padding, c), background, "uint8")
     cells[:n, :h, :w] = images
     sheet = cells.reshape(rows, columns, h + padding, w + padding, c).swapaxes(1, 2)

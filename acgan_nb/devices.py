@@ -20,9 +20,13 @@ __all__ = ['data_parallel', 'average', 'shard', 'replicate', 'join_processes']
 
 # %% ../nbs/api/04_devices.ipynb #a2883df2
 def check_backend():
-    "`ValueError` unless Keras runs on a backend that this package can train on."
+    "`ValueError` unless Keras runs on a backend, and with settings, that this package can work with."
     if (name := keras.backend.backend()) not in ("tensorflow", "jax"):
         raise ValueError(f"this needs KERAS_BACKEND=tensorflow or jax, Keras runs on {name}")
+    for key, needed in {"image_data_format": "channels_last", "floatx": "float32"}.items():
+        if (found := getattr(keras.config, key)()) != needed:
+            hint = f"change keras.json, or call keras.config.set_{key}({needed!r})"
+            raise ValueError(f"this needs {key} {needed!r}, Keras has {found!r}: {hint}")
 
 
 def has_gpu() -> bool:

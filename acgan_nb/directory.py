@@ -23,8 +23,10 @@ from .gan import LOGS
 from .models import architecture
 from .monitor import EVALUATIONS
 from .settings import check_config, check_same
-from .storage import check_own, holds_run, locked, one_line, read_archive, read_json
-from .storage import remove_unfinished, replacing, save_variables, set_variables, written_in
+from .sources import read_picture
+from .storage import check_own, check_regular, holds_run, locked, one_line, read_archive
+from .storage import read_json, remove_unfinished, replacing, save_variables, set_variables
+from .storage import write_json, written_in
 
 # %% auto #0
 __all__ = ['RunDirectory', 'read_history', 'Checkpoint']
@@ -107,19 +109,19 @@ def clear(self: RunDirectory):
 @patch
 def write_config(self: RunDirectory, config: dict):
     "Write `config.json`, atomically."
-    with replacing(self.config_path) as file:
-        file.write(json.dumps(config, indent=1).encode() + b"\n")
+    write_json(self.config_path, config)
 
 # %% ../nbs/api/16_directory.ipynb #ef045807
 @patch
 def read_config(self: RunDirectory) -> dict:
     "`config.json`, checked and complete; `ValueError` if it is damaged or not a run's."
-    try:
-        config = check_config(json.loads(self.config_path.read_text(encoding="utf-8")))
-        if list(architecture(config["arch"]).image_shape[:2]) != config["image_shape"][:2]:
-            raise ValueError(f"arch {config['arch']!r} makes no {config['image_shape']} images")
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{self.config_path} is damaged: {error}".partition("\n")[0]) from error
+    return read_json(self.config_path, _checked_config)
+
+
+def _checked_config(config):
+    config = check_config(config)
+    if list(architecture(config["arch"]).image_shape[:2]) != config["image_shape"][:2]:
+        raise ValueError(f"arch {config['arch']!r} makes no {config['image_shape']} images")
     return config
 
 # %% ../nbs/api/16_directory.ipynb #05d8ad62
@@ -165,6 +167,7 @@ def read_history(path) -> dict:
     if not Path(path).exists():
         return new_history(False)
     try:
+        check_regular(path)
         with open(path, newline="", encoding="utf-8") as file:
             return _parse_history(list(csv.reader(file)) or [[]])
     except (ValueError, csv.Error) as error:
@@ -175,12 +178,25 @@ def _parse_history(lines):
     header, *rows = lines
     history = {name: [] for name in header if name in new_history(True)}
     if len(history) != len(header) or "step" not in history:
-        raise ValueError(f"its columns are {header!r:.80}")
+        raise ValueError(f"its columns are {header!r:.60}")
     if rows and len(rows[-1]) < len(header):
         rows.pop()
     for row in rows:
         for name, value in zip(header, row, strict=True):
             history[name].append(float(value))
+    return _checked_history(history)
+
+
+def _checked_history(history):
+    "`ValueError` unless it has the columns of every version, finite numbers, and steps that rise."
+    needed = [name for name in new_history(False) if not name.endswith("_gradient")]
+    if missing := [name for name in needed if name not in history]:
+        raise ValueError(f"it has no column {missing[0]!r}")
+    if any(math.isinf(value) for column in history.values() for value in column):
+        raise ValueError("it holds infinite numbers")
+    steps = history["step"]
+    if not all(step >= 0 for step in steps) or steps != sorted(steps):
+        raise ValueError("its steps do not rise from 0")
     return history
 
 # %% ../nbs/api/16_directory.ipynb #5322dc21
@@ -261,6 +277,9 @@ def _check_notes(found):
         integers += [*monitor["above"], *monitor["reported"]]
     if not {type(n) for n in numbers} <= {int, float} or {type(n) for n in integers} != {int}:
         raise ValueError("its notes are no numbers")
+    if found.step < 0 or not 0 <= found.seconds < math.inf:
+        raise ValueError("its step or seconds cannot be")
+    _checked_history(columns)
 
 # %% ../nbs/api/16_directory.ipynb #58d41e1e
 @patch
@@ -311,8 +330,11 @@ def write_film(self: RunDirectory, frames: int = 100, seconds: float = 8, height
     if not (paths := self.sheets()):  # somebody tidied up
         return
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(frames, len(paths))).round().astype(int))
-    first, *rest = (_frame(paths[i], height) for i in chosen)
-    duration = [int(1000 * seconds / len(chosen))] * len(chosen)
+    frames = [frame for i in chosen if (frame := _frame(paths[i], height))]
+    if not frames:
+        return
+    first, *rest = frames
+    duration = [int(1000 * seconds / len(frames))] * len(frames)
     duration[-1] = 2000  # milliseconds
     film = dict(save_all=True, append_images=rest, duration=duration, loop=0)
     with replacing(self.film_path) as file:
@@ -320,7 +342,13 @@ def write_film(self: RunDirectory, frames: int = 100, seconds: float = 8, height
 
 # %% ../nbs/api/16_directory.ipynb #2ea15f19
 def _frame(path, height):
-    image = Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE)
+    "A picture of the animation; None, with a warning, if it cannot be read or is no sample grid."
+    try:
+        image = read_picture(path, largest=2**14)
+    except ValueError as error:
+        warnings.warn(f"{one_line(error)}; it is left out of the animation", stacklevel=3)
+        return None
+    image = image.convert("P", palette=Image.Palette.ADAPTIVE)
     scale = max(1, height // image.height)
     return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
@@ -330,8 +358,12 @@ def reports(self: RunDirectory) -> dict[Path, dict]:
     "{path: report} of all reports here that can be read."
     found = {}
     for path in sorted(self.path.glob("report*.json")):
-        with suppress(ValueError, KeyError, TypeError):
-            report = json.loads(path.read_text(encoding="utf-8"))
-            report["run"]["step"]
-            found[path] = report
+        with suppress(ValueError, OSError):
+            found[path] = read_json(path, _with_step)
     return found
+
+
+def _with_step(report):
+    if type(report["run"]["step"]) is not int:
+        raise ValueError("it does not say of which step it is")
+    return report

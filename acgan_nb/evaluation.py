@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -132,6 +133,9 @@ def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | N
     correct = []
     for s in range(seed + 1, seed + 1 + seeds):
         data = draw(s)
+        if missing := np.flatnonzero(data.class_counts == 0).tolist():
+            name = data.class_names[missing[0]]
+            warnings.warn(f"GAN-train on no image of class {name!r}", stacklevel=2)
         recipe = recipe_for(data)
         recipe = recipe if steps is None else replace(recipe, steps=steps)
         correct.append(_correct(data, test, recipe, s))

@@ -22,7 +22,8 @@ from tqdm import tqdm
 from .data import Dataset, as_images, as_labels, from_pixels, load
 from .settings import check_choice, check_range
 from .sources import resize
-from .storage import digest, load_variables, replacing, save_variables
+from .devices import check_backend
+from .storage import check_regular, digest, load_variables, replacing, save_variables
 
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'Judge', 'train_judge', 'save_judge', 'load_judge', 'make_judge', 'recipe_for', 'judge_for']
@@ -65,6 +66,7 @@ def _convolution(x, width, weights, kernel=3, strides=1, halve=False):
 # %% ../nbs/api/14_judges.ipynb #80ec3819
 def judge_network(size: int, channels: int, num_classes: int, widths=(16, 32, 64), seed=0):
     "Untrained: floats (B, size, size, channels) in [-1, 1] -> features (B, F), logits (B, K)."
+    check_backend()
     weights = keras.initializers.HeNormal(keras.random.SeedGenerator(seed))
     x = inputs = keras.Input((size, size, channels))
     stem = dict(kernel=6, strides=2) if size > 32 else dict(kernel=3, strides=1)
@@ -284,6 +286,7 @@ def _check_record(recipe, channels, class_names):
 def _read_record(path) -> dict:
     "A judge's JSON file; `ValueError` if it is damaged or describes no network of ours."
     try:
+        check_regular(path)
         about = json.loads(path.read_text(encoding="utf-8"))
         _check_record(about["recipe"], about["channels"], about["class_names"])
         return {"hash": None, "mirror": False, **about}

@@ -13,6 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 from keras import layers, ops
 
+from .devices import check_backend
 from .heads import HEADS, SoftSigmoid
 from .settings import check_choice, choices, nearest
 
@@ -340,6 +341,7 @@ def build_generator(
     >>> build_generator("digits").output_shape
     (None, 8, 8, 1)
     """
+    check_backend()
     check_choice("linear", linear, choices("linear"))
     check_choice("label_input", label_input, choices("label_input"))
     arch, next_seed = architecture(arch), _seeds(seed, 0)
@@ -392,6 +394,7 @@ def build_discriminator(
     >>> build_discriminator("digits").output_shape
     [(None,), (None, 10)]
     """
+    check_backend()
     check_choice("class_head", class_head, tuple(HEADS))
     arch, next_seed = architecture(arch), _seeds(seed, 1)
     *size, maps = arch.image_shape

@@ -66,7 +66,7 @@ def check_fits(data, arch):
 # %% ../nbs/api/19_plan.ipynb #eade799a
 def check_size(size, arch=None):
     "`ValueError` unless there are networks for images of this size; before anything is resized."
-    check_range("size", size, 4, whole=True)
+    check_range("size", size, 4, 4097, whole=True)
     sizes = _sizes() if arch is None else [architecture(arch).image_shape[0]]
     if size not in sizes:
         of = "the architectures" if arch is None else f"arch {arch}"
@@ -159,7 +159,8 @@ class Plan:
     @property
     def steps_per_call(self) -> int:
         "At most so many steps in one call of the device."
-        return self.settings.steps_per_execution or (self.settings.log_every if has_gpu() else 1)
+        steps = self.settings.steps_per_execution or (self.settings.log_every if has_gpu() else 1)
+        return min(steps, self.steps_per_epoch)  # which ends a call in any case
 
     @property
     def periods(self) -> list[int]:
@@ -188,6 +189,7 @@ def check_fit(data, *, outdir=None, callbacks=(), verbose=False, **options) -> P
     batch_size = data.batch_size if streamed else s.batch_size
     per_epoch = check_batch_size(batch_size, len(data))
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
+    check_range("steps", steps, 1, ROWS["steps"].below, whole=True)
     changed = dict(steps=steps, batch_size=batch_size, value_range=values)
     return Plan(
         data=data,

@@ -27,7 +27,7 @@ def _show(ax, images, columns: int, title="", padding: int = 1, **text):
     "Draw uint8 images (N, H, W, C) as a grid; `text`: how the title is written."
     sheet = image_grid(images, columns, padding)
     ax.imshow(sheet, cmap="gray" if sheet.shape[-1] == 1 else None, vmin=0, vmax=255)
-    ax.set_title(title, **text)
+    ax.set_title(title, parse_math=False, **text)
     ax.set(xticks=[], yticks=[])
     for side in ax.spines.values():
         side.set_visible(False)
@@ -35,7 +35,7 @@ def _show(ax, images, columns: int, title="", padding: int = 1, **text):
 # %% ../nbs/api/21_plots.ipynb #45fcb869
 def _label_rows(ax, names, height: int, padding: int = 1):
     "Class names beside the rows of a grid of images `height` pixels high."
-    ax.set_yticks((np.arange(len(names)) + 0.5) * (height + padding) - 1, names)
+    ax.set_yticks((np.arange(len(names)) + 0.5) * (height + padding) - 1, names, parse_math=False)
     ax.tick_params(length=0)
 
 # %% ../nbs/api/21_plots.ipynb #637067fa
@@ -125,7 +125,8 @@ PANELS = (  # title, unit, {history key: (label, colour, line style)}
 # %% ../nbs/api/21_plots.ipynb #853e8df8
 def _annotate(ax, title, unit=None, legend=True):
     "Title, axis labels, grid and legend of a panel over training steps."
-    ax.set(title=title, xlabel="step", ylabel=unit)
+    ax.set(xlabel="step", ylabel=unit)
+    ax.set_title(title, parse_math=False)
     if unit in ("probability", "accuracy"):
         ax.set_ylim(0, 1.02)
     ax.grid(alpha=0.25)
@@ -192,7 +193,8 @@ def _scatter(ax, x, y, names):
     ax.scatter(x, y, color=GENERATED, s=20)
     if len(names) <= 20:
         for name, *point in zip(names, x, y):
-            ax.annotate(name, point, xytext=(4, 3), textcoords="offset points", fontsize=8)
+            ax.annotate(name, point, xytext=(4, 3), textcoords="offset points", fontsize=8,
+                        parse_math=False)
 
 # %% ../nbs/api/21_plots.ipynb #cc3fb071
 def diversity(real, generated, class_names):
@@ -339,7 +341,7 @@ def plot_trials(rows: list[dict], measures: dict):
         for height, name in enumerate(names):
             _plot_trial(ax, height, np.array([row[key] for row in rows if row["trial"] == name]))
         ax.set_xlabel(label)
-    axes[0, 0].set_yticks(range(len(names)), names)
+    axes[0, 0].set_yticks(range(len(names)), names, parse_math=False)
     axes[0, 0].invert_yaxis()
     fig.tight_layout()
     return fig

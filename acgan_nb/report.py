@@ -20,7 +20,7 @@ from .data import Dataset
 from .directory import RunDirectory
 from .evaluation import folder_name
 from .runs import Run
-from .storage import replacing, write_json
+from .storage import read_json, replacing, write_json
 
 # %% auto #0
 __all__ = ['MEASURE_ROWS', 'table', 'markdown', 'summary', 'figures', 'save_report', 'compare']
@@ -232,7 +232,7 @@ FIGURES = (  # title, description, (run, report, train) -> figure
 def figures(run: Run, report: dict, train: Dataset) -> dict:
     "{title: (matplotlib figure, description)}: the paper's list of figures for this run."
     drawn = {title: (draw(run, report, train), text) for title, text, draw in FIGURES}
-    if "frechet_distance" in run.history:
+    if "frechet_distance" in run.history and run.config.get("evaluation"):
         curves = plots.evaluation_curves(run.history, run.config["evaluation"])
         drawn["During training"] = (curves, "evaluations over the steps")
     return drawn
@@ -300,9 +300,21 @@ def _read_report(folder: Path) -> dict:
     path = folder / "report.json"
     if not path.exists():
         raise FileNotFoundError(f"no report in {str(folder)!r}; run acgan evaluate {folder}")
-    report = json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path, _checked)
+
+
+def _checked(report):
+    "`ValueError` or the like unless a table can be made of it."
     if "generated" not in report:
-        raise ValueError(f"{path} is not a report of this version")
+        raise ValueError("it is not a report of this version")
+    texts = [report[part][key] for part in ("judge", "features") for key in ("name", "hash")]
+    texts += [report["run"]["data"], report["settings"]["test_fingerprint"]]
+    if {type(text) for text in texts} != {str}:
+        raise ValueError("its names are no texts")
+    for column in (report["generated"], report["real"]):
+        for row in (*MEASURE_ROWS, *COUNT_ROWS):
+            if row.key in column:
+                row.form.format(column[row.key])
     return report
 
 # %% ../nbs/api/23_report.ipynb #9a4647d7

@@ -5,6 +5,7 @@
 # %% ../nbs/api/17_runs.ipynb #bd9409b3
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 from fastcore.basics import patch
 
-from .arrays import as_array
+from .arrays import as_array, check_memory
 from .data import Dataset, html_sheet, load
 from .directory import RunDirectory
 from .gan import ACGAN, adam
@@ -92,6 +93,8 @@ def sample(self: Run, labels, count: int | None = None, seed: int = 0):
     (2, 8, 8, 1)
     """
     check_range("seed", seed, 0, whole=True)
+    size = 12 * self.config["latent_dim"] + math.prod(self.config["image_shape"])
+    check_memory("so many samples", size, np.size(labels) if count is None else count)
     labels = _class_ids(labels, count, self.config["class_names"])
     images = generate(self.generator, self.latents(len(labels), seed), labels)
     return images if self.confidence is None else self._resample(images, labels, seed)
@@ -207,8 +210,10 @@ def _load_last(directory, config) -> Run:
 # %% ../nbs/api/17_runs.ipynb #9d41d17d
 def _load_weights(path, generator):
     "Read a generator; returns its step, or None if the file does not say."
-    about = load_variables(path, generator.weights)
-    return int(about["step"]) if "step" in about else None
+    step = load_variables(path, generator.weights).get("step")
+    if step is not None and (step.shape or step.dtype.kind not in "iu" or step < 0):
+        raise ValueError(f"cannot read weights {path}: its step is no whole number")
+    return None if step is None else int(step)
 
 # %% ../nbs/api/17_runs.ipynb #723adf7f
 def _load_best(directory, run):

@@ -45,6 +45,14 @@ def draw_latents(
         z = ndtri(low + (high - low) * ndtr(z))
     return z.astype("float32")
 
+# %% ../nbs/api/08_sampling.ipynb #b3f568a8
+def _finite(images):
+    "The images; `ValueError` if there is NaN in them, which would become some grey."
+    images = keras.ops.convert_to_numpy(images)
+    if not np.isfinite(images).all():
+        raise ValueError("the generator gives NaN or infinite pixels: its weights are spoiled")
+    return images
+
 # %% ../nbs/api/08_sampling.ipynb #f0b68c9e
 def generate(generator, z, labels, batch_size: int = 500):
     """uint8 images (N, H, W, C) of latents z (N, latent_dim) and class ids (N,), in inference mode.
@@ -59,7 +67,7 @@ def generate(generator, z, labels, batch_size: int = 500):
     compiled = model and keras.backend.backend() == "jax"  # where it pays more than it costs
     run = generator.predict_on_batch if compiled else partial(generator, training=False)
     parts = [slice(i, i + batch_size) for i in range(0, len(z), batch_size)]
-    return np.concatenate([to_pixels(run([z[part], labels[part]])) for part in parts])
+    return np.concatenate([to_pixels(_finite(run([z[part], labels[part]]))) for part in parts])
 
 # %% ../nbs/api/08_sampling.ipynb #1b17bfe7
 def class_probabilities(discriminator, images, batch_size: int = 500):

@@ -51,6 +51,14 @@ def check_value_range(value_range) -> tuple[float, float]:
         pass
     raise ValueError(f"value_range must be two numbers as (0, 4095), got {value_range!r:.60}")
 
+# %% ../nbs/api/00_settings.ipynb #5798ee04
+def backend_hint(error) -> str:
+    "What is missing, if it is Keras' backend, and what to do about it."
+    module = (getattr(error, "name", None) or "").partition(".")[0]
+    if module not in ("tensorflow", "jax", "torch"):
+        return str(error)
+    return f"{error}: this needs TensorFlow, or JAX and the environment variable KERAS_BACKEND=jax"
+
 # %% ../nbs/api/00_settings.ipynb #0147c698
 @dataclass(frozen=True)
 class Row:
@@ -139,9 +147,10 @@ class Settings:
         None, "Architecture [default: by image size]", part="networks", recorded=False
     )
     # how long
-    epochs: int | None = option(None, "Passes over the data", low=1, recorded=False)
+    epochs: int | None = option(None, "Passes over the data", low=1, below=2**31, recorded=False)
     steps: int | None = option(
-        None, "Updates of D and G [default: the architecture's]", low=1, identity=False
+        None, "Updates of D and G [default: the architecture's]", low=1, below=2**31,
+        identity=False
     )
     batch_size: int = option(100, "Images per step")
     # networks and optimisers
@@ -167,20 +176,24 @@ class Settings:
     )
     # what happens on the way
     save_every: int | None = option(
-        None, "Steps between checkpoints [default: an epoch]", low=1, recorded=False
+        None, "Steps between checkpoints [default: an epoch]", low=1, below=2**31,
+        recorded=False
     )
     save_minutes: float = option(
         10.0, "Minutes after which a checkpoint is due in any case", above=0, recorded=False
     )
     evaluate_every: int | None = option(
-        None, "Steps between evaluations [default: none]", low=1, recorded=False
+        None, "Steps between evaluations [default: none]", low=1, below=2**31, recorded=False
     )
-    log_every: int = option(50, "Steps per row of the history", low=1, identity=False)
+    log_every: int = option(
+        50, "Steps per row of the history", low=1, below=2**31, identity=False
+    )
     tensorboard: bool = option(
         False, "Write TensorBoard logs to OUTDIR/tensorboard", recorded=False
     )
     steps_per_execution: int | None = option(
-        None, "Steps per call to the device [default: 1; GPU: log_every]", low=1, recorded=False
+        None, "Steps per call to the device [default: 1; GPU: log_every]", low=1, below=2**31,
+        recorded=False
     )
     devices: int = option(1, "Devices that share each batch", recorded=False)
     # disputed readings of the paper, and departures from it
@@ -287,13 +300,15 @@ def pick(config: dict, *parts) -> dict:
 
 # %% ../nbs/api/00_settings.ipynb #e7a1b2d2
 EVALUATION = {row.name: row for row in (
-    Row("samples", int, 10_000, "Samples, at most as many as training images", low=10),
-    Row("pairs", int, 100, "Pairs of images per class for MS-SSIM", low=1),
-    Row("gan_train_seeds", int, 3, "Classifiers for GAN-train; 0 leaves it out", low=0),
-    Row("gan_train_samples", int, 20_000, "Samples that each classifier is trained on", low=1),
-    Row("gan_train_steps", int, None, "Steps of each [default: as a judge]", low=1, optional=True),
+    Row("samples", int, 10_000, "Samples, at most as many as training images", low=10, below=2**31),
+    Row("pairs", int, 100, "Pairs of images per class for MS-SSIM", low=1, below=2**31),
+    Row("gan_train_seeds", int, 3, "Classifiers for GAN-train; 0 leaves it out", low=0, below=1000),
+    Row("gan_train_samples", int, 20_000, "Samples that each classifier is trained on", low=1,
+        below=2**24),
+    Row("gan_train_steps", int, None, "Steps of each [default: as a judge]", low=1, below=2**31,
+        optional=True),
     Row("fidelity", bool, False, "Also IS, FID and KID by torch-fidelity"),
-    Row("seed", int, 0, "Seed of samples, subsets and classifiers", low=0),
+    Row("seed", int, 0, "Seed of samples, subsets and classifiers", low=0, below=2**31),
 )}
 
 # %% ../nbs/api/00_settings.ipynb #d1262c54
@@ -342,6 +357,21 @@ def is_config(value) -> bool:
     "Whether this has the keys of a run's configuration, of whatever version and with whatever values."
     return isinstance(value, dict) and value.keys() >= {*DATA_KEYS, *NEEDED}
 
+# %% ../nbs/api/00_settings.ipynb #ad9bc942
+def _check_notes(config):
+    "`ValueError` unless what is noted about the machine and the evaluations is of the right kind."
+    if not isinstance(config.get("hardware", ""), str):
+        raise ValueError("hardware must be a text")
+    if not isinstance(config.get("versions", {}), dict):
+        raise ValueError("versions must be a table")
+    if (evaluation := config.get("evaluation")) is None:
+        return
+    if not isinstance(evaluation, dict) or not isinstance(evaluation.get("judge"), str):
+        raise ValueError(f"evaluation must be a table with a judge, got {evaluation!r:.60}")
+    check_range("every", evaluation.get("every"), 1, whole=True)
+    for key in ("frechet_floor", "ms_ssim_limit"):
+        check_range(key, evaluation.get(key), -1e9)
+
 # %% ../nbs/api/00_settings.ipynb #5879b9eb
 def check_config(config) -> dict:
     "A run's configuration, completed; `ValueError` names the first key that is wrong."
@@ -356,6 +386,7 @@ def check_config(config) -> dict:
             raise ValueError(f"{key!r:.60} is no setting{nearest(key, rows)}")
     _check_data_keys(config)
     _check_rollbacks(config.get("rollbacks", []))
+    _check_notes(config)
     return config | recorded(Settings(**{key: config[key] for key in rows if key in config}))
 
 # %% ../nbs/api/00_settings.ipynb #9f866496

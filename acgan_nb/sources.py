@@ -20,12 +20,12 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import ExifTags, Image, ImageOps
 
-from .arrays import from_range, range_of
+from .arrays import check_memory, from_range, range_of
 from .settings import check_value_range, nearest
-from .storage import replacing
+from .storage import check_regular, replacing
 
 # %% auto #0
-__all__ = ['class_ids', 'resize', 'read_digits', 'Unclear', 'read_folder', 'read_tfds']
+__all__ = ['class_ids', 'resize', 'read_digits', 'read_folder', 'read_tfds']
 
 # %% ../nbs/api/02_sources.ipynb #7b1bdfc8
 def class_ids(classes, class_names) -> list[int]:
@@ -101,6 +101,7 @@ def resize(images, size):
     size = size(*images.shape[1:3]) if callable(size) else size
     if size is None or images.shape[1:3] == (size, size):
         return images
+    check_memory(f"{len(images)} images of {size}x{size}", len(images), size, size, 3)
     return _stack([_square(_picture(i), size) for i in images])
 
 # %% ../nbs/api/02_sources.ipynb #78e7fdd9
@@ -198,12 +199,22 @@ def _opened(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            check_regular(path)
             with Image.open(path) as image:
                 yield image
-    except Unclear:
+    except _Unclear:
         raise
     except Exception as error:  # Pillow's readers raise whatever they meet
         raise ValueError(f"cannot read image {path}: {error}") from error
+
+# %% ../nbs/api/02_sources.ipynb #f49edf1a
+def read_picture(path, largest):
+    "A PIL image, read whole, of at most `largest` pixels a side; `ValueError` if it cannot be."
+    with _opened(path) as image:
+        if max(image.size) > largest:
+            raise ValueError(f"{image.size[0]}x{image.size[1]} is too large")
+        image.load()
+        return image.copy()
 
 # %% ../nbs/api/02_sources.ipynb #035ce169
 def _size_in_header(path):
@@ -218,7 +229,7 @@ def _is_deep(image) -> bool:
     return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)
 
 
-class Unclear(ValueError):
+class _Unclear(ValueError):
     "What is black and what is white has to be said."
 
 # %% ../nbs/api/02_sources.ipynb #aeef4948
@@ -236,7 +247,7 @@ class _Scale:
         try:
             black, white = range_of(low, high, whole)
         except ValueError as error:
-            raise Unclear(f"{self.root}: {error}") from None
+            raise _Unclear(f"{self.root}: {error}") from None
         text = f"{self.root}: images of more than 8 bits; black is {black:g}, white is {white:g}"
         warnings.warn(f"{text} (value_range says otherwise)", stacklevel=2)
         return black, white
@@ -256,7 +267,7 @@ def to_bytes(self: _Scale, image, deep: bool):
     "A PIL image with 8 bits per channel."
     if deep and image.mode[0] not in "IF":  # 16-bit colour
         if (self.given or self.found) != (0, 2**16 - 1):
-            raise Unclear("of 16-bit colour only the high bytes are read; save it with 8 bits")
+            raise _Unclear("of 16-bit colour only the high bytes are read; save it with 8 bits")
         return image
     if not deep and (self.given is None or image.mode == "1"):
         return image
@@ -275,22 +286,37 @@ def _open_image(path, size=None, scale=None):
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return _square(image.convert(mode), size)
 
+# %% ../nbs/api/02_sources.ipynb #344f45ef
+def _class_name(folder) -> str:
+    "Its name; bytes that are not UTF-8 are escapes, so that it can be written and drawn."
+    return os.fsencode(folder.name).decode("utf-8", "backslashreplace")
+
+
+def _chosen(folders, classes):
+    "The folders of these classes; a `ValueError` says where there is none."
+    try:
+        return [folders[k] for k in class_ids(classes, [_class_name(f) for f in folders])]
+    except ValueError as error:
+        raise ValueError(f"{folders[0].parent}: {error}") from None
+
 # %% ../nbs/api/02_sources.ipynb #c6d801ba
 def read_folder(root, split="train", classes=None, size=None, value_range=None):
     "One sub-folder per class -> images, labels, names of those `classes`, in that order."
     scale = _Scale(Path(root), value_range)
     folders = class_folders(Path(root), split)
     if classes is not None:  # the others are not even looked at
-        folders = [folders[k] for k in class_ids(classes, [f.name for f in folders])]
+        folders = _chosen(folders, classes)
     paths = [_images_in(folder) for folder in folders]
     if empty := [f for f, files in zip(folders, paths) if not files]:
         where = f"{empty[0].name!r} in {empty[0].parent}"
         raise ValueError(f"class folder {where} holds no image ({' '.join(IMAGE_SUFFIXES)})")
     files = [path for part in paths for path in part]
     size = _side(map(_size_in_header, files), size)
+    if size is not None:
+        check_memory(f"{len(files)} images of {size}x{size}", len(files), size, size, 3)
     images = _stack([_open_image(path, size, scale) for path in files])
     labels = np.repeat(np.arange(len(folders)), [len(part) for part in paths])
-    return images, labels, [f.name for f in folders]
+    return images, labels, [_class_name(f) for f in folders]
 
 # %% ../nbs/api/02_sources.ipynb #277b2657
 def _tfds_builder(name, data_dir=None):

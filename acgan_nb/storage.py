@@ -98,9 +98,13 @@ def _sha256(file, end=float("inf"), block=2**20):
     return sha.hexdigest()
 
 # %% ../nbs/api/01_storage.ipynb #fda7819c
+_UNREADABLE = ValueError, MemoryError, RuntimeError, zipfile.BadZipFile  # encrypted: RuntimeError
+
+
 def read_archive(path) -> dict:
     "All arrays of a sealed archive; `ValueError` if it is damaged or not one."
     try:
+        check_regular(path)
         with open(path, "rb") as file:
             end = file.seek(0, os.SEEK_END) - SEAL
             if end < 0 or _sha256(file, end) != file.read().decode("ascii", "replace"):
@@ -109,8 +113,11 @@ def read_archive(path) -> dict:
                 raise ValueError("it is compressed")
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
-                return dict(archive)
-    except (OSError, EOFError, ValueError, MemoryError, zipfile.BadZipFile) as error:
+                arrays = dict(archive)
+        if any(getattr(a, "dtype", np.dtype("V1")).kind not in "biuf" for a in arrays.values()):
+            raise ValueError("it holds other things than numbers")
+        return arrays
+    except (OSError, EOFError, LookupError, *_UNREADABLE) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"cannot read weights {path}: {reason}") from error
 

@@ -5,10 +5,10 @@
 # %% ../nbs/api/25_sweeps.ipynb #9de46582
 from __future__ import annotations
 
-import json
 import os
 import time
 import warnings
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -377,9 +377,9 @@ def _named_groups(groups, class_names):
     if not isinstance(groups, (list, tuple)):
         groups = split_classes(class_names, groups)
     groups = [[class_names[i] for i in class_ids(group, class_names)] for group in groups]
-    grouped = [name for group in groups for name in group]
+    counts = Counter(name for group in groups for name in group)
     for name in class_names:
-        if (count := grouped.count(name)) != 1:
+        if (count := counts[name]) != 1:
             raise ValueError(f"class {name!r} is in {count} groups, not in one")
     return groups
 

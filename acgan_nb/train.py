@@ -81,9 +81,12 @@ class Stopped(KeyboardInterrupt):
 
 # %% ../nbs/api/20_train.ipynb #e5667681
 @contextmanager
-def noting_signals(wanted=(signal.SIGINT, signal.SIGTERM)):
-    "A list to which the first SIGINT or SIGTERM is added, instead of its usual effect."
-    caught = []
+def noting_signals(names=("SIGINT", "SIGTERM", "SIGHUP")):
+    "A list to which the first of these signals is added, instead of its usual effect."
+    caught, wanted = [], [getattr(signal, name) for name in names if hasattr(signal, name)]
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up and signal.getsignal(hang_up) is signal.SIG_IGN:
+        wanted.remove(hang_up)
 
     def note(number, frame):
         caught.append(signal.Signals(number))
@@ -110,6 +113,7 @@ class Training:
         kept = self.checkpoint.config if self.checkpoint else {}
         if not self.monitor:
             self.config["evaluation"] = kept.get("evaluation")
+        self.config["versions"] = kept.get("versions", {}) | self.config["versions"]  # both backends
         self.config["rollbacks"] = list(kept.get("rollbacks") or [])
 
 # %% ../nbs/api/20_train.ipynb #fc8a2417
@@ -276,7 +280,7 @@ def fit(
 ) -> Run:
     """Train an AC-GAN (paper section 3). All input is checked first, with a one-line `ValueError`.
 
-    Later: `Diverged` if a loss is no longer finite, `Stopped` on Ctrl-C or SIGTERM with an outdir,
+    Later: `Diverged` if a loss is no longer finite, `Stopped` on Ctrl-C, SIGTERM or SIGHUP with an outdir,
     `OSError` if a file cannot be written.
 
     >>> fit("digits", steps=1, verbose=False).sample(3, count=2).shape

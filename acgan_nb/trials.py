@@ -70,7 +70,7 @@ def trial_name(settings: dict) -> str:
     >>> trial_name({"activation_noise": 0.1, "seed": 2})
     'activation_noise=0.1,seed=2'
     """
-    text = {k: "+".join(map(str, v)) if k == "classes" else v for k, v in settings.items()}
+    text = {k: "+".join(map(str, v)) if k == "classes" and isinstance(v, list) else v for k, v in settings.items()}
     return _as_file_name(",".join(f"{k}={v}" for k, v in text.items())) or "defaults"
 
 

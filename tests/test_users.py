@@ -1,22 +1,34 @@
 "What real users bring: folders of others, links, full disks, damaged side files, strange names."
 
 import dataclasses
+import io
 import json
 import os
 import re
+import shlex
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
-from acgan_nb import storage, sweeps, trials
+from acgan_nb import callbacks, cli, plots, storage, sweeps, train, trials
 from acgan_nb.cli import main, save_images
-from acgan_nb.data import Dataset, load
+from acgan_nb.data import Dataset, image_grid, load
 from acgan_nb.directory import RunDirectory
-from acgan_nb.plan import as_dataset
+from acgan_nb.evaluation import gan_train
+from acgan_nb.judges import load_judge
+from acgan_nb.models import build_discriminator, build_generator
+from acgan_nb.plan import as_dataset, check_fit
+from acgan_nb.report import compare
 from acgan_nb.runs import export_run, load_run
 from acgan_nb.train import fit
 
@@ -331,3 +343,300 @@ def test_many_classes_take_no_time():
     data = Dataset(np.zeros((30_000, 1, 1), "uint8"), np.arange(30_000), names)
     data.subset(names[::-1])
     assert time.process_time() - began < 1
+
+
+# --- D: interruptions ---
+
+
+def test_a_terminal_that_is_closed_saves_as_sigterm_does(monkeypatch):
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with train.noting_signals() as caught:
+            signal.raise_signal(signal.SIGHUP)
+        assert caught == [signal.SIGHUP] and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        with train.noting_signals() as caught:
+            signal.raise_signal(signal.SIGHUP)
+        assert caught == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_bar_that_cannot_be_drawn_does_not_end_training(monkeypatch):
+    def gone(count):
+        raise OSError(5, "Input/output error")
+
+    bar = SimpleNamespace(update=gone, disable=False)
+    monkeypatch.setattr(callbacks, "step_of", lambda gan: 1)
+    progress = callbacks.ProgressBar(bar)
+    progress.on_train_begin()
+    progress.on_train_batch_end(0, {})
+    assert bar.disable
+
+
+def acgan(command, code=2):
+    "What a command line prints on stderr, where it ends with this exit code."
+    done = CliRunner().invoke(main, shlex.split(command))
+    assert done.exit_code == code and isinstance(done.exception, SystemExit), (done, done.exception)
+    assert done.stderr.count("\n") <= 1 and "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def evaluated(outdir, monkeypatch):
+    "A run whose evaluation takes no time, and is saved as a file."
+    report = json.loads((storage.results_folder("digits") / "report.json").read_text())
+    monkeypatch.setattr("acgan_nb.runs.run_data", lambda *_, **__: Dataset(*DATA))
+    monkeypatch.setattr("acgan_nb.evaluation.evaluate", lambda *_, **__: report)
+    monkeypatch.setattr(
+        "acgan_nb.report.save_report", lambda run, *_: (run.outdir / "report.json").write_text("{}"))
+    return outdir
+
+
+def test_a_report_is_saved_before_it_is_printed(evaluated, monkeypatch):
+    def broken(*_, **__):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(cli, "say", broken)
+    done = CliRunner().invoke(main, ["evaluate", str(evaluated)])
+    assert (done.exit_code, done.stderr) == (1, "") and (evaluated / "report.json").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "sweep digits -g seed=0 --outdir"])
+def test_an_interruption_says_what_is_kept(command, evaluated, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("acgan_nb.evaluation.evaluate", interrupted)
+    monkeypatch.setattr(sweeps, "sweep", interrupted)
+    said = acgan(f"{command} {evaluated}", code=130)
+    assert said.startswith("acgan: interrupted; ") and "report" in said or "goes on from there" in said
+
+
+# --- E: damaged side files ---
+
+
+def test_pictures_that_cannot_be_read_are_left_out_of_the_animation(outdir):
+    directory, samples = RunDirectory(outdir), outdir / "samples"
+    good = (samples / "step_000000.png").read_bytes()
+    Image.new("1", (70_000, 1)).save(samples / "step_000003.png")
+    for step, content in {4: b"", 5: good[:99]}.items():
+        (samples / f"step_{step:06d}.png").write_bytes(content)
+    with pytest.warns(UserWarning, match="left out of the animation") as caught:
+        directory.write_film()
+    assert len(caught) == 3
+    with Image.open(directory.film_path) as film:
+        assert film.n_frames == 2
+
+
+HISTORIES = ["step\n1\n", "{0}\n{inf}\n", "{0}\n{minus}\n", "{0}\n{high}\n{1}\n", "", "\0", "a,b\n"]
+
+
+@pytest.mark.parametrize("text", HISTORIES)
+def test_a_history_that_cannot_be(text, outdir):
+    header = (outdir / "history.csv").read_text().partition("\n")[0]
+    rows = {name: ",".join([value] * len(header.split(","))) for name, value in
+            {"inf": "1e400", "minus": "-1", "high": "9", "one": "1"}.items()}  # fmt: skip
+    (outdir / "history.csv").write_text(text.format(header, rows["one"], **rows))
+    assert "history.csv is damaged" in line(RunDirectory(outdir).read_history)
+
+
+NOTES = [0, [], {}, "x", {"every": 1}, {"every": 1e400, "judge": "j", "frechet_floor": 1, "ms_ssim_limit": 1}]
+
+
+@pytest.mark.parametrize("notes", NOTES)
+def test_notes_about_evaluations_that_cannot_be(notes, outdir):
+    config = json.loads((outdir / "config.json").read_text()) | {"evaluation": notes}
+    (outdir / "config.json").write_text(json.dumps(config))
+    assert "config.json is damaged" in line(RunDirectory(outdir).read_config)
+
+
+REPORTS = ["null", "7", '"x"', "[1]", "[" * 99_999, "{}", '{"generated": 1}', "changed"]
+
+
+@pytest.mark.parametrize("text", REPORTS)
+def test_a_report_that_is_none(text, tmp_path):
+    report = json.loads((storage.results_folder("digits") / "report.json").read_text())
+    report["generated"]["gan_test"] = "a text"
+    (tmp_path / "report.json").write_text(json.dumps(report) if text == "changed" else text)
+    assert "report.json is damaged" in line(lambda: compare([tmp_path]))
+    RunDirectory(tmp_path).reports()
+
+
+WEIGHTS = {
+    "complex": np.zeros(3, "complex64"),
+    "structured": np.zeros(3, [("a", "f4")]),
+    "texts": np.array(["x"]),
+}
+
+
+@pytest.mark.parametrize("kind", [*WEIGHTS, "encrypted", "step"])
+def test_weights_that_are_no_numbers(kind, outdir, run):
+    path = outdir / "best.weights"
+    if kind == "step":
+        storage.save_variables(path, run.generator.weights, step=np.array([1.5]))
+    else:
+        with open(path, "w+b") as file:
+            np.savez(file, **{"0000": WEIGHTS.get(kind, np.zeros(3))})
+            if kind == "encrypted":
+                at = file.seek(0) or file.read().index(b"PK\1\2")
+                for position in (6, at + 8):
+                    file.seek(position)
+                    file.write(b"\1\0")
+            storage.seal(file)
+    assert "best.weights" in line(lambda: load_run(outdir, best=True))
+
+
+# --- F: hangs and sizes ---
+
+
+@pytest.mark.parametrize("name", ["history.csv", "checkpoint", "report.json", "judge.json", "best.weights"])
+def test_a_pipe_does_not_block(name, outdir):
+    (outdir / name).unlink(missing_ok=True)
+    os.mkfifo(outdir / name)
+    call = {
+        "report.json": lambda: compare([outdir]),
+        "judge.json": lambda: load_judge("judge", outdir),
+        "best.weights": lambda: load_run(outdir, best=True),
+    }.get(name, lambda: load_run(outdir))
+    (outdir / "checkpoint.previous").unlink()
+    assert "not a regular file" in line(call)
+
+
+def test_an_image_that_is_a_pipe_does_not_block(tmp_path):
+    (tmp_path / "a").mkdir()
+    os.mkfifo(tmp_path / "a" / "0.png")
+    assert "0.png: it is not a regular file" in line(lambda: load(tmp_path))
+
+
+HUGE = {
+    f"train digits --steps {10**30}": "steps must be a whole number at least 1 and below 2147483648",
+    f"train digits --epochs {10**9}": "steps must be",
+    "data digits --size 100000": "size must be",
+    "sample RUN --count 1000000000": "count must be",
+    "sample RUN --columns 1000000000": "columns must be",
+    f"evaluate RUN --gan-train-samples {10**12}": "gan_train_samples must be",
+}
+
+
+@pytest.mark.parametrize("command", HUGE)
+def test_absurd_sizes(command, outdir):
+    assert HUGE[command] in acgan(command.replace("RUN", str(outdir)))
+
+
+def test_what_does_not_fit_is_refused_before_memory_is_asked_for(run, tmp_path, monkeypatch):
+    assert "so many samples would take" in line(lambda: run.sample(1, count=10**12))
+    assert "the grid would take" in line(lambda: image_grid(PIXELS, columns=10**12))
+    save_deep(tmp_path, np.arange(16), "uint8")
+    monkeypatch.setattr(os, "sysconf", lambda name: 64)
+    assert "2 images of 4096x4096 would take" in line(lambda: load(tmp_path, size=4096))
+
+
+# --- G: names from strangers ---
+
+
+def test_names_are_no_mathematics():
+    names = ["$x_{", r"$\frac$", "$5 bills$", "a_b^c"]
+    config = {"class_names": names}
+    for figure in (
+        plots.similar_pairs(PIXELS, LABELS, names, pairs=3),
+        plots.diversity([0.1] * 4, [0.2] * 4, names),
+        plots.joint([0.1] * 4, [0.2] * 4, 0.3, names),
+        plots.plot_trials([{"trial": name, "x": 1.0} for name in names], {"x": "x"}),
+        plots.real_and_generated(Dataset(*DATA, names), SimpleNamespace(
+            config=config, sample=lambda labels, seed: PIXELS[labels])),
+    ):  # fmt: skip
+        figure.savefig(io.BytesIO(), dpi=20)
+
+
+def test_names_that_are_no_text(tmp_path):
+    for name in (b"caf\xe9", b"caf\xe8"):
+        folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        folder.mkdir()
+        Image.fromarray(PIXELS[0, ..., 0]).save(folder / "0.png")
+    data = load(tmp_path)
+    assert data.class_names == ("caf\\xe8", "caf\\xe9")
+    assert load(tmp_path, classes=data.class_names[::-1]).class_names == data.class_names[::-1]
+    json.dumps(data.class_names).encode()
+
+
+def test_a_name_does_not_speak_to_the_terminal(tmp_path):
+    save_deep(tmp_path, np.arange(16), "uint8", names=["\x1b[31mred", "b\rc"])
+    done = CliRunner().invoke(main, ["data", str(tmp_path)])
+    assert done.exit_code == 0 and "\\x1b[31mred" in done.stdout
+    assert "\x1b" not in done.stdout and "\r" not in done.stdout
+
+
+# --- H: other settings ---
+
+
+@pytest.mark.parametrize(("key", "value"), [("image_data_format", "channels_first"), ("floatx", "float16")])
+def test_settings_of_keras_that_change_everything(key, value):
+    right = getattr(keras.config, key)()
+    try:
+        getattr(keras.config, f"set_{key}")(value)
+        for build in (build_generator, build_discriminator):
+            assert f"this needs {key}" in line(lambda: build("digits"))  # noqa: B023
+        assert f"this needs {key}" in line(lambda: load_judge("digits"))
+    finally:
+        getattr(keras.config, f"set_{key}")(right)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "tensorflow", "jax"])
+def test_a_backend_that_will_not_do_is_one_line(backend, tmp_path):
+    block = {"tensorflow": "tensorflow", "jax": "jax"}.get(backend, "no_module")
+    code = f"import sys; sys.modules[{block!r}] = None\nfrom acgan_nb.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "sample", "digits"], cwd=tmp_path, text=True,
+                          capture_output=True, env={**os.environ, "KERAS_BACKEND": backend})
+    said = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 2 and said.startswith("acgan: "), done.stderr
+    assert "KERAS_BACKEND=" in said
+
+
+# --- I: quiet nonsense ---
+
+
+def test_a_generator_of_nan_is_refused(run):
+    spoiled = keras.models.clone_model(run.generator)
+    spoiled.set_weights([np.full(w.shape, np.nan) for w in run.generator.get_weights()])
+    run = dataclasses.replace(run, generator=spoiled)
+    assert "its weights are spoiled" in line(lambda: run.sample(1, count=2))
+
+
+def test_gan_train_on_no_image_of_a_class_warns():
+    data = load("digits", "test")
+    some = Dataset(data.images[data.labels != 3], data.labels[data.labels != 3], data.class_names)
+    with pytest.warns(UserWarning, match="GAN-train on no image of class '3'"):
+        gan_train(lambda seed: some, data, seeds=1, steps=1)
+
+
+def test_a_split_without_a_class_is_named(tmp_path):
+    save_deep(tmp_path / "train", np.arange(16), "uint8")
+    save_deep(tmp_path / "test", np.arange(16), "uint8", names="ac")
+    assert "test: no class 'b'" in line(lambda: load(tmp_path, "test", classes=["a", "b"]))
+
+
+# --- J ---
+
+
+def test_classes_in_a_grid_are_one_line():
+    assert "classes must be a list" in acgan("sweep digits -g classes=0,1 --outdir nowhere")
+    assert not Path("nowhere").exists()
+
+
+@pytest.mark.parametrize("module", ["acgan_nb", "acgan_nb.cli"])
+def test_the_command_line_is_a_module_too(module):
+    done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "Usage: acgan [OPTIONS]" in done.stdout
+
+
+def test_both_backends_of_a_run_are_remembered(outdir):
+    config = json.loads((outdir / "config.json").read_text())
+    other = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
+    checkpoint = RunDirectory(outdir).find_checkpoint()
+    about = dict(config=config, history=checkpoint.history, step=2, seconds=1.0)
+    about["config"]["versions"][other] = "0.1"
+    storage.save_variables(outdir / "checkpoint", [], about=np.frombuffer(json.dumps(about).encode(), "uint8"))
+    plan = check_fit(DATA, outdir=outdir, steps=4, batch_size=20)
+    assert train.Training(plan).config["versions"].keys() >= {"jax", "tensorflow"}
