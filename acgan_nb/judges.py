@@ -20,6 +20,7 @@ from scipy.special import softmax
 from tqdm import tqdm
 
 from .data import Dataset, as_images, as_labels, from_pixels, load
+from .models import BatchNormalization
 from .settings import check_choice, check_range
 from .sources import resize
 from .storage import digest, load_variables, replacing, save_variables
@@ -59,7 +60,7 @@ def _convolution(x, width, weights, kernel=3, strides=1, halve=False):
     options = dict(padding="same", use_bias=False, kernel_initializer=weights)
     x = keras.layers.Conv2D(width, kernel, strides, **options)(x)
     x = keras.layers.MaxPooling2D()(x) if halve else x
-    x = keras.layers.BatchNormalization(momentum=0.8)(x)
+    x = BatchNormalization(momentum=0.8)(x)
     return keras.layers.ReLU()(x)
 
 # %% ../nbs/api/14_judges.ipynb #80ec3819

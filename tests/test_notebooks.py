@@ -2,7 +2,8 @@
 
 The wheel is built once, by way of a source distribution. What only an extra brings cannot be
 imported, unless the notebook's own first line installs that extra. Training in the experiments is
-turned down by their variable STEPS, and the data sets are TFDS' mock, so nothing is downloaded."""
+turned down, by their variable STEPS and for the classifiers of GAN-train, and the data sets are
+TFDS' mock, so nothing is downloaded."""
 
 import configparser
 import json
@@ -37,6 +38,7 @@ BUILD = "import sys; from build.__main__ import main; main(sys.argv[1:])"
 CONFIG = configparser.ConfigParser()
 CONFIG.read(ROOT / "settings.ini", encoding="utf-8")
 QUICK = 1  # steps of training, where a notebook has the variable
+QUICK_JUDGE = 5  # and of a classifier
 
 
 def python(*command, cwd, **env):
@@ -115,7 +117,8 @@ def test_notebook(path, site, tmp_path):
     skipped = {"gpu"} if experiment else {"notest", "slow", "gpu"}
     downloads = re.findall(r'(?:NAME|DATA) = \\"(\w*mnist|cifar10)\\"', text)
     mocked = downloads if experiment else []
-    arguments = tmp_path / path.name, site, absent, skipped, mocked
+    steps = QUICK_JUDGE if trains else None
+    arguments = tmp_path / path.name, site, absent, skipped, mocked, steps
     process = Fork(tmp_path.with_suffix(".txt"), alone.main, *arguments)
     process.start()
     process.join()
