@@ -31,6 +31,7 @@ MODULES += "evaluation report trials sweeps cli".split()
 PACKAGE = {path.stem: path for path in (ROOT / "acgan_nb").glob("*.py")}
 CODE = {m: PACKAGE[m].read_text(encoding="utf-8") for m in PACKAGE.keys() - {"_modidx"}}
 LAZY = "fit load_run load_pretrained load evaluate ACGAN build_generator build_discriminator Run"
+SITE = CONFIG["doc_host"] + CONFIG["doc_baseurl"] + "/"  # of links that nbdev makes
 LEAK = re.compile(rb"/(roo[t]|wor[k]|op[t]|hom[e])/")
 TRACKED = subprocess.run(
     ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -139,6 +140,55 @@ def test_page_has_badge_alt_texts_and_working_links(site, page):
     for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
         if not re.match(r"https?:", link):
             assert ((NBS / page).parent / link).exists(), link
+
+
+def plain(text):
+    "Letters and signs that remain when links are made, or lost, on the way."
+    return re.sub(r"[\s`\[\]]|\([^)\s]*\)", "", text)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_text_of_a_page_is_lost(site, page):
+    title, *cells = json.loads((NBS / page).read_text(encoding="utf-8"))["cells"]
+    lines = "".join(title["source"]).splitlines()
+    assert all(not line or line.startswith(("# ", "> ")) for line in lines)  # nbdev deletes others
+    rendered = plain("\n".join(source for source, outputs in sources(site, page)))
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            assert plain("".join(cell["source"])) in rendered
+
+
+def anchors(site, page):
+    "The sections of a page, as links name them."
+    made = re.compile(r"^#+ +(.*?) *(?:\{#(\S+).*\})?$", re.MULTILINE)
+    found = set()
+    for title, name in made.findall("\n".join(texts(site, page))):
+        words = re.sub(r"[^\w\-. ]", "", re.sub(r"\]\([^)]*\)", "", title).lower())
+        found.add((name or words.strip().replace(" ", "-").lstrip("0123456789-.")).lower())
+    return found
+
+
+def texts(site, page):
+    "What is prose on the page: its text, and the Markdown that its code makes."
+    for source, outputs in sources(site, page):
+        yield source if outputs is None else ""
+        for output in outputs or ():
+            yield "".join(output.get("data", {}).get("text/markdown", ""))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_sections(site, page):
+    text = "\n".join(texts(site, page))
+    assert not re.search(r"\[\[`[^`]*`\]\(\S*\)\]\(", text)
+    files = {re.sub(r"(api/)\d+_|\.ipynb$", r"\1", p): p for p in PAGES}
+    for address, section in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", text):
+        if address.startswith(SITE):
+            target = files[address.removeprefix(SITE).removesuffix(".html")]
+        elif address.startswith("http"):
+            continue
+        else:
+            target = os.path.normpath(Path(page).parent / address) if address else page
+        assert section.lower() in anchors(site, target), (address, section)
 
 
 @pytest.mark.parametrize("module", MODULES)
