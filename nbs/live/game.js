@@ -67,7 +67,7 @@ function real_or_fake(logits, K) {
   });
 }
 
-const G_SOURCE = { // G's source term, from the source logits of generated points
+export const G_SOURCE = { // G's source term, from the source logits of generated points
   non_saturating: (logits) => source_loss(logits, true), // -E[log P(S=real|X_fake)]
   minimax: (logits) => times(-1, source_loss(logits, false)), // +E[log P(S=fake|X_fake)]
 };

@@ -1,6 +1,6 @@
 // What is played on: data sets of the plane, batches, measures of samples, and settings as a link.
 
-import { generate, HEADS, LATENT_DIM, TERMS } from "./game.js";
+import { G_SOURCE, generate, HEADS, LATENT_DIM, TERMS } from "./game.js";
 import { normal, random } from "./random.js";
 
 const polar = (radius, angle) => [radius * Math.cos(angle), radius * Math.sin(angle)];
@@ -100,8 +100,7 @@ export const DEFAULTS = {
   data: "ring", classes: 5, without: [], objective: "non_saturating", head: "acgan",
   class_weight: 1, g_learning_rate: 0.002, d_learning_rate: 0.002, batch_size: 100, seed: 0,
 };
-export const OBJECTIVES = ["non_saturating", "minimax"];
-const CHOICES = { objective: OBJECTIVES, head: Object.keys(HEADS) };
+const CHOICES = { objective: Object.keys(G_SOURCE), head: Object.keys(HEADS) };
 export const RANGES = { // lowest, highest, whether only whole numbers
   class_weight: [0, 10], g_learning_rate: [0, 0.05], d_learning_rate: [0, 0.05],
   batch_size: [10, 500, true], seed: [0, 999999, true],
