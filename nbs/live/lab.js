@@ -145,7 +145,7 @@ class Lab {
   play() {
     if (this.playing || !this.real.labels.length) return;
     this.playing = true;
-    this.shown = performance.now();
+    this.due = 0;
     requestAnimationFrame(() => this.frame());
   }
 
@@ -157,28 +157,32 @@ class Lab {
   toggle() {
     if (this.playing) this.pause();
     else this.play();
+    if (this.state.step) this.measure();
     this.show();
   }
 
   one_step() {
     this.advance();
-    this.measure();
-    this.show();
+    this.look();
   }
 
-  /** Some steps; a picture whenever one is due, only twice a second for those who ask for calm. */
+  /** Some steps; a picture now and then, so that drawing takes at most a quarter of the time. */
   frame() {
     if (!this.playing) return;
-    const start = performance.now(), wait = this.calm.matches ? 500 : 30;
+    const start = performance.now();
     if (this.visible) {
       do this.advance(); while (performance.now() - start < 14);
-      if (performance.now() - this.shown > wait) {
-        this.measure();
-        this.show();
-        this.shown = performance.now();
-      }
+      if (performance.now() > this.due) this.look();
     }
     requestAnimationFrame(() => this.frame());
+  }
+
+  look() {
+    const start = performance.now();
+    this.measure();
+    this.show();
+    const end = performance.now(), pause = this.calm.matches ? 500 : 30; // twice a second, if calm
+    this.due = end + Math.max(pause, 3 * (end - start));
   }
 
   // ---- The page ----
