@@ -59,6 +59,14 @@ function stroke(color, dash) {
   return element("svg", { viewBox: "0 0 28 8", "aria-hidden": "true" }, path);
 }
 
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch { // a mistyped %
+    return text;
+  }
+}
+
 /** Means of the logs over the steps, never more than LONGEST of them: then pairs become one. */
 class Curve {
   steps = []; rows = []; stride = 1; open = [];
@@ -101,7 +109,7 @@ class Lab {
 
   /** What the address of the page says, for the lab that is not compact. */
   linked() {
-    return this.compact ? undefined : /^#lab=(.+)$/.exec(decodeURIComponent(location.hash))?.[1];
+    return this.compact ? undefined : /^#lab=(.+)$/.exec(decoded(location.hash))?.[1];
   }
 
   read(text) {
@@ -195,7 +203,7 @@ class Lab {
 
   stage() {
     this.plane = element("canvas", {
-      class: "lab-plane", role: "img", tabindex: 0, pointerdown: (e) => this.draw(e),
+      class: "lab-plane", role: "img", pointerdown: (e) => this.draw(e),
       pointermove: (e) => e.buttons && this.draw(e), keydown: (e) => this.key(e),
     });
     this.keys = element("div", { class: "lab-row" });
@@ -351,6 +359,7 @@ class Lab {
     }
     this.plane.setAttribute("aria-label", this.description(empty));
     this.plane.classList.toggle("lab-drawing", own);
+    this.plane.tabIndex = own ? 0 : -1;
     this.clear.hidden = !own;
     const link = `#lab=${to_link(settings, this.drawn)}`;
     this.link.setAttribute("href", (this.compact ? "lab.html" : "") + link);
@@ -363,9 +372,11 @@ class Lab {
   description(empty) {
     if (empty) return "An empty plane. Draw points with the pointer, or with arrow keys and Enter.";
     const { settings: { data, classes }, state: { step: number } } = this;
-    const start = `The plane with real points (${DATA[data].title}, ${classes} classes), D's answers`;
+    const { title } = DATA[data];
+    const start = `The plane with real points (${title}, ${classes} classes), D's answers`;
     if (!number) return `${start}, before the first step.`;
-    const words = Object.keys(SCORES).map((name) => `${percent(this.scores[name])} ${SCORES[name][0]}`);
+    const score = ([name, [text]]) => `${percent(this.scores[name])} ${text}`;
+    const words = Object.entries(SCORES).map(score);
     return `${start}, and samples after ${count(number)} steps: ${words.join(", ")}.`;
   }
 
