@@ -178,12 +178,14 @@ give(given.map(([text, steps]) => {
     ({ state, logs } = game.step({ ...state, batch: plane.batch_of(state, real) }));
   }
   const made = plane.samples(state, 600), fresh = plane.real_points(settings, 500, 1);
-  const scores = plane.scores(made, fresh, 2.5 * plane.DATA[settings.data].scatter);
-  return plane.plain({ ...made, logs, scores });
+  const scores = plane.scores(made, fresh, plane.reach_of(settings));
+  const other = plane.scores(plane.real_points(settings, 600, 9), fresh, plane.reach_of(settings));
+  return plane.plain({ ...made, logs, scores, other });
 }));
 """
 RING, SHORT = 5, 500
 GAMES_OF_THE_PAGE = {"all terms": "ring", **{term: f"ring;without={term}" for term in TERMS}}
+GAMES_OF_THE_PAGE |= {"overlapping classes": "overlap", "the same, ADC-GAN": "overlap;head=adc"}
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +259,7 @@ def page(name):
 @needs_node
 @pytest.mark.parametrize("name", GAMES_OF_THE_PAGE)
 def test_table_of_the_page_is_true(games, name):
-    label = name if name == "all terms" else f"without `{name}`"
+    label = f"without `{name}`" if name in TERMS else name
     _, text = page("lab")
     (row,) = re.findall(
         rf"^\| \[{re.escape(label)}\]\(#lab={re.escape(GAMES_OF_THE_PAGE[name])}\) .*", text, re.M
@@ -265,6 +267,9 @@ def test_table_of_the_page_is_true(games, name):
     written = [int(share) / 100 for share in re.findall(r"(\d+) %", row)]
     assert f"after {SHORT} steps" in text
     np.testing.assert_allclose(written, list(games[name]["scores"].values()), atol=0.02)
+    if name == "overlapping classes":  # and of new real points
+        (written,) = re.findall(r"only (\d+) % are\nnearest to a point of their own class", text)
+        assert games[name]["other"]["class"] == pytest.approx(int(written) / 100, abs=0.02)
 
 
 LINKS = {
@@ -274,7 +279,7 @@ LINKS = {
     "ring;batch_size=2;seed=1.7": "ring;batch_size=10;seed=2",
     "ring;classes=6;without=source;objective=minimax;head=adc;class_weight=0.5;"
     "g_learning_rate=0.001;d_learning_rate=0.004;batch_size=50;seed=3": None,
-    "drawn;classes=4;points=0hs0k3zzhs9zzzz": "drawn;classes=4;points=0hs0k3zzhs",  # 9: no such class
+    "drawn;classes=4;points=0hs0k3zzhs9zzzz": "drawn;classes=4;points=0hs0k3zzhs",  # no class 9
 }  # fmt: skip
 
 

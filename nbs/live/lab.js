@@ -4,7 +4,8 @@
 import { G_SOURCE, HEADS, new_game, step, TERMS } from "./game.js";
 import { COLORS, draw_curves, draw_plane, SHAPES, theme, VIEW } from "./picture.js";
 import {
-  batch_of, checked, DATA, from_link, plain, RANGES, real_points, samples, scores, to_link, typed,
+  batch_of, checked, DATA, from_link, plain, RANGES, reach_of, real_points, samples, scores,
+  to_link, typed,
 } from "./plane.js";
 
 const CLASS_NAMES = { face: ["outline", "eyes", "mouth"] };
@@ -146,7 +147,7 @@ class Lab {
   measure() {
     this.made = samples(this.state, SAMPLES);
     if (!this.real.labels.length) return;
-    this.scores = scores(this.made, this.fresh, 2.5 * DATA[this.settings.data].scatter);
+    this.scores = scores(this.made, this.fresh, reach_of(this.settings));
     this.shares.add(this.state.step, this.scores);
   }
 

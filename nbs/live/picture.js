@@ -127,7 +127,7 @@ export function draw_plane(canvas, state, real, made, cursor) {
 /** Lines over the steps. `lines`: {values, color, dash}; the y axis goes from `low` to `top`. */
 export function draw_curves(canvas, steps, lines, { low, top, unit, format }) {
   const [context, width, height] = prepared(canvas), colors = theme(canvas);
-  const box = { left: 38, right: width - 8, top: 10, bottom: height - 22 };
+  const box = { left: 42, right: width - 8, top: 10, bottom: height - 22 };
   const end = Math.max(steps.at(-1) ?? 0, 100);
   const x = (step) => box.left + ((box.right - box.left) * step) / end;
   const y = (v) => box.bottom - ((box.bottom - box.top) * (Math.min(v, top) - low)) / (top - low);

@@ -12,7 +12,7 @@ export const DATA = {
   pinwheel: { title: "pinwheel", classes: [3, 2, 4, 5], scatter: 0.07, middle: arm },
   face: { title: "face", classes: [3], scatter: 0.04, middle: face },
   moons: { title: "two moons", classes: [2], scatter: 0.06, middle: moon },
-  overlap: { title: "overlapping clouds", classes: [3, 2, 4], scatter: 0.2, middle: around(0.32) },
+  overlap: { title: "overlapping", classes: [3, 2, 4], scatter: 0.2, middle: around(0.32) },
   drawn: { title: "my own drawing", classes: [3, 2, 4, 5, 6], scatter: 0.04 },
 };
 
@@ -78,6 +78,9 @@ function nearest({ points }, others, admits = () => true) {
     return { index, distance: Math.sqrt(least) };
   });
 }
+
+/** How close is close, in this data set. */
+export const reach_of = ({ data }) => 2.5 * Math.min(DATA[data].scatter, 0.07);
 
 const share = (list, test) => list.filter(test).length / list.length;
 
