@@ -29,9 +29,10 @@ MODULES = {  # extra: what it brings and a plain installation does not
     "jax": "jax jaxlib",
     "tensorboard": "tensorboard",
     "fidelity": "torch_fidelity torch",
+    "export": "tf2onnx onnx onnxruntime",
     "ray": "ray",
     "oracles": "torch torchmetrics prdc pytorch_msssim",
-    "dev": "nbdev execnb ghapi pytest hypothesis jupytext nbconvert yaml",
+    "dev": "nbdev execnb ghapi pytest hypothesis jupytext nbconvert yaml playwright",
 }
 BUILD = "import sys; from build.__main__ import main; main(sys.argv[1:])"
 CONFIG = configparser.ConfigParser()
