@@ -232,6 +232,28 @@ def _export(run, format, best, out):
     path = load_run(where, best).export(out, format)
     click.echo(f"{path}: z (B, latent_dim) float32, labels (B,) int32 -> images in [-1, 1]")
 
+# %% ../nbs/api/26_cli.ipynb #c51aa599
+@main.command("demo")
+@click.argument("runs", type=_FOLDER, nargs=-1, required=True)
+@click.option("--outdir", type=_FOLDER, default="demo", show_default=True)
+@click.option("--runtime", type=_FOLDER, help="Folder dist of onnxruntime-web [default: by npm].")
+def _demo(runs, outdir, runtime):
+    """Write a page in which the generators of RUNS work in a browser, for any static web server.
+
+    A run is a run directory, or else a generator of the package, as for sample."""
+    from acgan_nb.export import check_demo, demo_sizes, find_runtime, write_demo
+
+    names = [Path(os.path.abspath(run)).name for run in runs]
+    folders = dict(zip(names, map(find_run, runs)))
+    check_demo(names, outdir)
+    runtime = find_runtime(runtime)
+    start_backend()
+    from acgan_nb.runs import load_run
+
+    write_demo({name: load_run(where) for name, where in folders.items()}, outdir, runtime)
+    sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in demo_sizes(outdir).items())
+    click.echo(f"{sizes}\npython -m http.server --directory {outdir}")
+
 # %% ../nbs/api/26_cli.ipynb #60c50556
 real_options = [
     click.option("--data", help="The real images, if they have moved since training."),

@@ -5,14 +5,19 @@
 # %% ../nbs/api/29_export.ipynb #029b0b35
 from __future__ import annotations
 
+import html
 import importlib.util
 import json
 import os
+import shutil
+import subprocess
 import tempfile
 import warnings
 import zipfile
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import NamedTuple
 
 import numpy as np
@@ -238,3 +243,128 @@ def _put(made, path):
     if path.exists():
         os.replace(path, made.with_name(f"{made.name}.before"))
     os.replace(made, path)
+
+# %% ../nbs/api/29_export.ipynb #a1bff9f5
+RUNTIME = {"ort.wasm.bundle.min.mjs": "ort.js", "ort-wasm-simd-threaded.wasm": "ort.wasm"}
+
+
+def live_folder() -> Path:
+    "Where the live pages' own files are: in the installed package, or in the clone."
+    package = Path(str(files("acgan_nb")))
+    folders = package / "live", package.parent / "nbs" / "live"
+    return next(folder for folder in folders if (folder / "generator.js").is_file())
+
+# %% ../nbs/api/29_export.ipynb #28a93d67
+def find_runtime(given=None) -> Path:
+    "A folder with ONNX Runtime Web's files; `OSError` in one line if there is none."
+    live = live_folder()
+    package = json.loads((live / "package.json").read_text(encoding="utf-8"))
+    name = f"onnxruntime-web-{package['dependencies']['onnxruntime-web']}"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "acgan_nb" / name
+    built = Path("node_modules", "onnxruntime-web", "dist")
+    folders = [given] if given else [live / built, cache]
+    for folder in map(Path, folders):
+        if all((folder / file).is_file() for file in RUNTIME):
+            return folder
+    if given:
+        raise FileNotFoundError(f"no ONNX Runtime Web in {str(given)!r}: it needs {' and '.join(RUNTIME)}")
+    return _install_runtime(live, cache, built)
+
+# %% ../nbs/api/29_export.ipynb #03e82b3e
+def _install_runtime(live, cache, built):
+    "The files, by npm, in a cache; npm checks their digests."
+    name = cache.name
+    other = f"or give the folder dist of {name} with --runtime"
+    if (npm := shutil.which("npm")) is None:
+        raise FileNotFoundError(f"{name} is not here, and neither is npm: install Node.js, {other}")
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache.parent) as folder:
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(live / file, folder)
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            why = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+            raise OSError(f"npm could not install {name} ({why}); {other}")
+        (made := Path(folder, "made")).mkdir()
+        for file in RUNTIME:
+            shutil.copy(Path(folder) / built / file, made)
+        _put(made, cache)
+    return cache
+
+# %% ../nbs/api/29_export.ipynb #ecd12b53
+def check_demo(names, outdir):
+    "One line if generators of these names cannot be written to this folder."
+    for name in names:
+        if names.count(name) > 1 or name in ("page", "runtime"):
+            raise ValueError(f"each run needs a folder name of its own, got {', '.join(names)}")
+    _check_converter("onnx")
+    check_writable(outdir)
+    if (path := Path(outdir)).is_dir() and any(path.iterdir()) and not (path / "generator.js").is_file():
+        raise FileExistsError(f"{path} holds something else; choose another outdir")
+
+# %% ../nbs/api/29_export.ipynb #a0eef9e1
+def _write_generator(run, folder, runtime_bytes):
+    "`model.onnx`, `model.json` and `poster.png` of one run."
+    from PIL import Image
+
+    from acgan_nb.data import image_grid
+    from acgan_nb.sampling import generate, latent_directions
+
+    folder.mkdir()
+    bytes = export_generator(run, folder / "model.onnx").stat().st_size
+    names, c = run.config["class_names"], run.config
+    directions, shares = latent_directions(run.generator)
+    about = dict(class_names=names, image_shape=c["image_shape"], latent_dim=c["latent_dim"])
+    about |= dict(latent=c["latent"], step=run.step, bytes=bytes, runtime_bytes=runtime_bytes)
+    about |= dict(directions=directions.round(6).tolist(), shares=shares.round(6).tolist())
+    (folder / "model.json").write_text(json.dumps(about), encoding="utf-8")
+    n = min(len(names), 10)  # a class per column, a latent vector per row
+    images = generate(run.generator, run.latents(n, seed=1).repeat(n, axis=0), np.tile(range(n), n))
+    sheet = image_grid(images, n, padding=0)
+    Image.fromarray(sheet.squeeze()).save(folder / "poster.png", optimize=True)
+
+# %% ../nbs/api/29_export.ipynb #d9cdc3bb
+def demo_sizes(outdir) -> dict:
+    "Bytes of a demo: of the page before the first click, of the runtime, of each generator."
+    outdir = Path(outdir)
+    page = [p for p in outdir.iterdir() if p.is_file()] + list(outdir.glob("*/poster.png"))
+    models = {path.parent.name: [path] for path in sorted(outdir.glob("*/model.onnx"))}
+    parts = {"page": page, "runtime": (outdir / "runtime").iterdir(), **models}
+    return {name: sum(path.stat().st_size for path in paths) for name, paths in parts.items()}
+
+# %% ../nbs/api/29_export.ipynb #1ed9f0d0
+def _page(runs, sizes):
+    "The page, with one element per generator."
+    parts = []
+    for name, run in runs.items():
+        classes = html.escape(json.dumps(run.config["class_names"]))
+        name, size = html.escape(name), f"{(sizes['runtime'] + sizes[name]) / 1e6:.0f} MB"
+        about = f'data-model="{name}" data-classes="{classes}" data-size="{size}"'
+        parts.append(f'<h2>{name}</h2>\n<div class="acgan-generator" {about}>It needs JavaScript.</div>')
+    template = Template((live_folder() / "demo.html").read_text(encoding="utf-8"))
+    return template.substitute(names=html.escape(", ".join(runs)), generators="\n".join(parts))
+
+# %% ../nbs/api/29_export.ipynb #57f6c9b7
+def write_demo(runs: dict, outdir, runtime=None) -> Path:
+    """A static folder in which the generators of {name: Run} work in a browser; returns its page.
+
+    `runtime`: the folder of ONNX Runtime Web, if it is not to be found or installed.
+    `ImportError` or `OSError` in one line, before any work."""
+    outdir = Path(outdir)
+    check_demo(list(runs), outdir)
+    runtime = find_runtime(runtime)
+    outdir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=outdir.parent, prefix=f".{outdir.name}.") as folder:
+        (made := Path(folder) / outdir.name).mkdir()
+        (made / "runtime").mkdir()
+        for file, name in RUNTIME.items():
+            shutil.copyfile(runtime / file, made / "runtime" / name)
+        size = sum(path.stat().st_size for path in (made / "runtime").iterdir())
+        for name, run in runs.items():
+            _write_generator(run, made / name, size)
+        for file in ("generator.js", "generator.css"):
+            shutil.copyfile(live_folder() / file, made / file)
+        (made / "index.html").write_text(_page(runs, demo_sizes(made)), encoding="utf-8")
+        _put(made, outdir)
+    return outdir / "index.html"

@@ -32,6 +32,7 @@ PACKAGE = {path.stem: path for path in (ROOT / "acgan_nb").glob("*.py")}
 CODE = {m: PACKAGE[m].read_text(encoding="utf-8") for m in PACKAGE.keys() - {"_modidx"}}
 LAZY = "fit load_run load_pretrained load evaluate ACGAN build_generator build_discriminator Run"
 LEAK = re.compile(rb"/(roo[t]|wor[k]|op[t]|hom[e])/")
+UNTRACKED = shutil.ignore_patterns("node_modules", "demo")
 TRACKED = subprocess.run(
     ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
 ).stdout.split("\0")[:-1]
@@ -42,7 +43,7 @@ def copy(tmp_path_factory):
     "The project as committed or about to be, in a folder of its own."
     root = tmp_path_factory.mktemp("copy") / "project"
     for folder in ("nbs", "acgan_nb"):
-        shutil.copytree(ROOT / folder, root / folder, symlinks=True)
+        shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=UNTRACKED)
     for name in ("settings.ini", "setup.py", "_quarto.yml", "README.md"):
         shutil.copy(ROOT / name, root / name)
     return root
