@@ -341,7 +341,8 @@ def _page(runs, sizes):
         classes = html.escape(json.dumps(run.config["class_names"]))
         name, size = html.escape(name), f"{(sizes['runtime'] + sizes[name]) / 1e6:.0f} MB"
         about = f'data-model="{name}" data-classes="{classes}" data-size="{size}"'
-        parts.append(f'<h2>{name}</h2>\n<div class="acgan-generator" {about}>It needs JavaScript.</div>')
+        script = '<script src="generator.js"></script>'  # below each: the page never jumps
+        parts.append(f'<h2>{name}</h2>\n<div class="acgan-generator" {about}></div>{script}')
     template = Template((live_folder() / "demo.html").read_text(encoding="utf-8"))
     return template.substitute(names=html.escape(", ".join(runs)), generators="\n".join(parts))
 

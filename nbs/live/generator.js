@@ -1,4 +1,5 @@
-// A trained generator in the page: `<div class="acgan-generator" data-model="mnist"></div>`.
+// A trained generator in the page: `<div class="acgan-generator" data-model="mnist" ...></div>`
+// with this script right below it, so that the page never jumps.
 //
 // data-model     folder of model.onnx, model.json and poster.png, relative to this file
 // data-classes   names of the classes, a JSON list
@@ -8,6 +9,7 @@
 "use strict";
 
 (() => {
+  if (window.acganBuild) return window.acganBuild(); // the script stands below each generator
   const HERE = new URL(".", document.currentScript.src);
   const DIRECTIONS = 5; // sliders; their directions are in model.json
   const REACH = 4; // of a slider, in standard deviations of z
@@ -122,7 +124,7 @@
       this.session = await ort.InferenceSession.create(model);
     }
 
-    /** Flat latents (n * latent_dim) and n class ids -> a promise of pixels (n * H * W * C). */
+    /** As `Widget.sample`. */
     sample(z, labels) {
       this.last = this.last.catch(() => {}).then(async () => { // one run at a time
         await this.load();
@@ -314,6 +316,9 @@
 
     // -- from the state to the canvas --
 
+    /** Flat latents (n * latent_dim) and n class ids -> a promise of pixels (n * H * W * C). */
+    sample(z, labels) { return this.generator.sample(z, labels); }
+
     draw() {
       return drawLatent(this.generator.about.latent_dim, this.generator.about.latent);
     }
@@ -359,6 +364,7 @@
         this.root.classList.remove("ag-failed");
         this.say("Loading …");
         await this.generator.load((bytes, total) => {
+          if (this.bar.hidden) return; // something else has failed
           this.bar.max = total;
           this.bar.value = bytes;
           this.say(`Loading ${megabytes(total)} …`);
@@ -436,10 +442,12 @@
     }
   }
 
-  for (const root of document.querySelectorAll(".acgan-generator:not([data-ready])")) {
-    root.dataset.ready = "";
-    const widget = new Widget(root);
-    root.acgan = { sample: (z, labels) => widget.generator.sample(z, labels) };
-    window.acgan ??= root.acgan; // of the first generator on the page
-  }
+  window.acganBuild = () => {
+    for (const root of document.querySelectorAll(".acgan-generator:not([data-ready])")) {
+      root.dataset.ready = "";
+      root.acgan = new Widget(root);
+      window.acgan ??= root.acgan; // the first generator on the page
+    }
+  };
+  window.acganBuild();
 })();
