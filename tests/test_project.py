@@ -235,6 +235,30 @@ def test_readme_commands_are_the_ones_that_are_tested():
     assert readme.count("pytest tests\n") == 1
 
 
+LIVE = {"index.ipynb": "mnist_adc", "experiments/mnist.ipynb": "mnist", "experiments/cifar10.ipynb": "cifar10"}
+
+
+@pytest.mark.parametrize("page", LIVE)
+def test_live_generator_of_a_page_is_written_with_the_site(page, site):
+    "The page asks for what `acgan demo` has written, and names that generator's classes in its order."
+    from acgan_nb.settings import check_config
+
+    [cell] = [text for text, _ in sources(site, page) if 'class="acgan-generator"' in text]
+    [model] = re.findall(r'data-model="(\w+)"', cell)
+    [names] = re.findall(r"data-classes='(.+?)'", cell)
+    config = check_config(json.loads((ROOT / "results" / model / "config.json").read_text()))
+    assert model == LIVE[page] and json.loads(names) == config["class_names"]
+    workflow = (ROOT / ".github/workflows/docs.yml").read_text(encoding="utf-8")
+    [command] = re.findall(r"run: (acgan demo .+)", workflow)
+    *runs, outdir, folder = command.split()[2:]
+    assert model in runs and outdir == "--outdir"
+    assert workflow.index(command) < workflow.index("nbdev_docs")
+    assert command in (ROOT / "README.md").read_text(encoding="utf-8")
+    paths = re.findall(r'(?:src|href)="([^:"]+)"', cell)
+    assert len(paths) == 2 and all(((NBS / page).parent / p).resolve().parent == ROOT / folder for p in paths)
+    assert cell.index("</div>") < cell.index("<script")  # right below: the page never jumps
+
+
 REPORTS = {f"`{name}`": f"{name}/report" for name in ("digits", "mnist", "mnist_adc", "cifar10")}
 REPORTS |= {"`mnist_adc`, $D$ sure": "mnist_adc/report_confidence_0.8"}
 
