@@ -295,7 +295,7 @@ def _plot(run, data, data_dir, coordinate):
 @with_options(*real_options)
 @click.option("--test-split", default="test", show_default=True, help="Real images to compare with.")
 @with_options(*drawing_options)
-@click.option("--features", help="Judge for distances and IS, as inception [default: by data].")
+@click.option("--features", help="Judge for distances and IS: inception, lite0 [default: by data].")
 @with_options(*map(setting_option, EVALUATION.values()))
 @click.option("--two-stage", is_flag=True, help="Also the paper's protocol: 50k/10, then 25k/5.")
 def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, features, two_stage, **options):

