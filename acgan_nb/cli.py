@@ -8,61 +8,20 @@ from __future__ import annotations
 import ast
 import csv
 import json
-import logging
 import os
-import sys
-import tempfile
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from .settings import EVALUATION, ROWS, backend_hint, check_range, complete, settings_from
+from .settings import EVALUATION, ROWS, check_range, complete, settings_from
+from .terminal import OneLineErrors, printable, say, start_backend
 
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/api/26_cli.ipynb #7c89e022
-def printable(text) -> str:
-    "A text in which control characters, and bytes that are no text, are escapes."
-    escaped = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
-    return "".join(escaped)
-
-
-def say(text, err=""):
-    "Print a text; with `err`, after that, on stderr."
-    click.echo(err + printable(text), err=bool(err))
-
-# %% ../nbs/api/26_cli.ipynb #c6310b81
-class _OneLineErrors(click.Group):
-    "A command group that turns expected exceptions into one line and exit code 2."
-
-    def invoke(self, ctx):
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # nobody reads on: click leaves without a word
-            raise
-        except (ValueError, OSError, ImportError, FloatingPointError) as error:
-            if ctx.params.get("debug"):
-                raise
-            say(str(error).replace("\n", " "), err="acgan: ")
-            ctx.exit(2)
-        except KeyboardInterrupt as stop:  # with a signal, if training could save before it left
-            kept = _KEPT.get(ctx.invoked_subcommand, "nothing was written")
-            say(str(stop) or f"interrupted; {kept}", err="acgan: ")
-            ctx.exit(128 + getattr(stop, "signal", 2))
-
-
-_KEPT = {  # by a command that is interrupted
-    "train": "what was saved last is kept, the same command goes on from there",
-    "evaluate": "there is no new report",
-    "sweep": "what its trials have saved is kept, the same command goes on from there",
-}
-_KEPT["splits"] = _KEPT["sweep"]
-
 # %% ../nbs/api/26_cli.ipynb #d19f966b
-@click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="acgan_nb")
 def main(debug):
@@ -70,42 +29,6 @@ def main(debug):
     if not debug:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # children inherit it
     warnings.formatwarning = lambda message, *_, **__: f"acgan: {printable(message)}\n"  # one line
-
-# %% ../nbs/api/26_cli.ipynb #dbde2e67
-@contextmanager
-def _held_back():
-    "What is written to file descriptor 2 in the block is shown only if the block fails."
-    if sys.stderr is None:  # the shell closed it: 2>&-
-        yield
-        return
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            file.seek(0)
-            os.write(stderr, file.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-def start_backend():
-    "Import Keras and its backend, without their greetings unless with --debug."
-    if "keras" in sys.modules or click.get_current_context().find_root().params["debug"]:
-        return
-    with _held_back():
-        try:
-            import keras
-        except ImportError as error:
-            raise ImportError(backend_hint(error)) from error
-        from acgan_nb.devices import check_backend
-    check_backend()
-    for name in ("absl", keras.backend.backend()):  # messages of Python code, as that of retracing
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 # %% ../nbs/api/26_cli.ipynb #a3f8f842
 def setting_option(row):
@@ -180,6 +103,16 @@ drawing_options = [
     click.option("--confidence", type=float, help="Resample until D gives the class at least this."),
 ]
 
+# %% ../nbs/api/26_cli.ipynb #c4086b6f
+def find_run(name):
+    "The folder of a run, or else of the run that comes with the package under this name."
+    from acgan_nb.storage import check_run, pretrained_names, results_folder
+
+    shipped = not name.exists() and str(name) in pretrained_names()
+    where = results_folder(str(name)) if shipped else name
+    check_run(where)
+    return where
+
 # %% ../nbs/api/26_cli.ipynb #abe38e22
 @main.command("sample")
 @click.argument("run", type=_FOLDER)
@@ -194,14 +127,10 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
 
     RUN is a run directory, or else a generator of the package: digits, mnist,
     mnist_adc, cifar10, cifar10_16."""
-    from acgan_nb.storage import check_run, pretrained_names, results_folder
-
     check_range("seed", seed, 0)
     for name, value in (("count", count), ("columns", columns)):
         check_range(name, value, 1, 2**16)
-    shipped = not run.exists() and str(run) in pretrained_names()
-    where = results_folder(run) if shipped else run
-    check_run(where)
+    where = find_run(run)
     start_backend()
     from acgan_nb.runs import load_run
     from acgan_nb.sources import ids_of
@@ -211,7 +140,7 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     classes = range(len(names)) if label is None else ids_of([label], names)
     labels = [k for k in classes for _ in range(count)]
     images = trained.sample(labels, seed=seed)
-    out = out or (run.with_suffix(".png") if shipped else run / "sample.png")
+    out = out or (run / "sample.png" if where == run else run.with_suffix(".png"))
     say(save_images(images, labels, out, columns))
 
 # %% ../nbs/api/26_cli.ipynb #7d64324d
@@ -228,6 +157,50 @@ def save_images(images, labels, out, columns=10):
     for i, (image, label) in enumerate(zip(images, labels)):
         write_png(out / str(label) / f"{i:05d}.png", image)
     return out
+
+# %% ../nbs/api/26_cli.ipynb #9cc64d41
+@main.command("export")
+@click.argument("run", type=_FOLDER)
+@click.option("--format", help="keras, onnx, litert or saved_model [default: by --out, or keras].")
+@click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
+@click.option("--out", type=_FOLDER, help="File or folder [default: generator.* in RUN, or RUN.*].")
+def _export(run, format, best, out):
+    """Write RUN's averaged generator for other programs: .keras, .onnx, .tflite, or the folder
+    of a SavedModel.
+
+    RUN is a run directory, or else a generator of the package, as for sample."""
+    from acgan_nb.export import check_export, default_path
+
+    where = find_run(run)
+    out = out or default_path(run / "generator" if where == run else run, format or "keras")
+    check_export(out, format)
+    start_backend()
+    from acgan_nb.runs import load_run
+
+    path = load_run(where, best).export(out, format)
+    say(f"{path}: z (B, latent_dim) float32, labels (B,) int32 -> images in [-1, 1]")
+
+# %% ../nbs/api/26_cli.ipynb #c51aa599
+@main.command("demo")
+@click.argument("runs", type=_FOLDER, nargs=-1, required=True)
+@click.option("--outdir", type=_FOLDER, default="demo", show_default=True)
+@click.option("--runtime", type=_FOLDER, help="Folder dist of onnxruntime-web [default: by npm].")
+def _demo(runs, outdir, runtime):
+    """Write a page in which the generators of RUNS work in a browser, for any static web server.
+
+    A run is a run directory, or else a generator of the package, as for sample."""
+    from acgan_nb.export import check_demo, demo_sizes, find_runtime, write_demo
+
+    names = [Path(os.path.abspath(run)).name for run in runs]
+    folders = dict(zip(names, map(find_run, runs)))
+    check_demo(names, outdir)
+    runtime = find_runtime(runtime)
+    start_backend()
+    from acgan_nb.runs import load_run
+
+    write_demo({name: load_run(where) for name, where in folders.items()}, outdir, runtime)
+    sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in demo_sizes(outdir).items())
+    say(f"{sizes}\npython -m http.server --directory {outdir}")
 
 # %% ../nbs/api/26_cli.ipynb #60c50556
 real_options = [
@@ -271,7 +244,7 @@ def _plot(run, data, data_dir, coordinate):
 @with_options(*real_options)
 @click.option("--test-split", default="test", show_default=True, help="Real images to compare with.")
 @with_options(*drawing_options)
-@click.option("--features", help="Judge for distances and IS, as inception [default: by data].")
+@click.option("--features", help="Judge for distances and IS: inception, lite0 [default: by data].")
 @with_options(*map(setting_option, EVALUATION.values()))
 @click.option("--two-stage", is_flag=True, help="Also the paper's protocol: 50k/10, then 25k/5.")
 def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, features, two_stage, **options):

@@ -39,6 +39,18 @@ def _accuracy(correct, labels, seed: int):
     std = metrics.subset_std(correct, seed=seed)
     return correct.mean(), std, metrics.class_means(correct, labels)
 
+# %% ../nbs/api/22_evaluation.ipynb #2591f781
+_LAST = {}  # (judge, images): features of the last real images
+
+
+def _real_features(data: Dataset, judge: Judge):
+    "Features (N, F) of real images; those of the last call are kept."
+    key = judge.name, judge.hash, data.fingerprint
+    if key not in _LAST:
+        _LAST.clear()
+        _LAST[key] = judge.features(data.images)
+    return _LAST[key]
+
 # %% ../nbs/api/22_evaluation.ipynb #187ce019
 def _class_distances(features, labels, real, real_labels) -> list[float]:
     "Fréchet distance of the features (N, F) of each class from the real ones (M, F) of that class."
@@ -49,7 +61,7 @@ def _class_distances(features, labels, real, real_labels) -> list[float]:
 # %% ../nbs/api/22_evaluation.ipynb #aaa8c0df
 def _feature_measures(images, labels, test: Dataset, feature_judge: Judge, seed: int) -> dict:
     "Inception score, distances to the test images, precision and recall in the judge's features."
-    features, real = feature_judge.features(images), feature_judge.features(test.images)
+    features, real = feature_judge.features(images), _real_features(test, feature_judge)
     precision, recall = metrics.precision_recall(real, features)
     size = min(1000, len(real), len(features))
     return {

@@ -20,6 +20,8 @@ from scipy.special import softmax
 from tqdm import tqdm
 
 from .data import Dataset, as_images, as_labels, from_pixels, load
+from .lite0 import lite0_network
+from .models import BatchNormalization
 from .settings import check_choice, check_range
 from .sources import resize
 from .devices import check_backend
@@ -60,7 +62,7 @@ def _convolution(x, width, weights, kernel=3, strides=1, halve=False):
     options = dict(padding="same", use_bias=False, kernel_initializer=weights)
     x = keras.layers.Conv2D(width, kernel, strides, **options)(x)
     x = keras.layers.MaxPooling2D()(x) if halve else x
-    x = keras.layers.BatchNormalization(momentum=0.8)(x)
+    x = BatchNormalization(momentum=0.8)(x)
     return keras.layers.ReLU()(x)
 
 # %% ../nbs/api/14_judges.ipynb #80ec3819
@@ -304,26 +306,32 @@ def _inception(weights="imagenet"):
     outputs = [network.get_layer("avg_pool").output, network.output]
     return Judge("Keras-Inception", keras.Model(network.input, outputs))
 
+# %% ../nbs/api/14_judges.ipynb #5eba4b3a
+def _lite0():
+    "EfficientNet-Lite0 as a judge of images of any size; its weights are the extra `lite0`."
+    return Judge("EfficientNet-Lite0 (ImageNet)", lite0_network())
+
 # %% ../nbs/api/14_judges.ipynb #35588cd0
 FROZEN = Path(str(files("acgan_nb") / "frozen"))
+_BY_OTHERS = {"inception": _inception, "lite0": _lite0}
 
 
 def _known_judges(folder) -> str:
-    "Names of the judges in a folder and of Inception, as a comma-separated list."
-    return ", ".join([*sorted(p.stem for p in folder.glob("*.json")), "inception"])
+    "Names of the judges in a folder and of those by others, as a comma-separated list."
+    return ", ".join([*sorted(p.stem for p in folder.glob("*.json")), *_BY_OTHERS])
 
 # %% ../nbs/api/14_judges.ipynb #25d684a3
 def load_judge(name: str, folder=None) -> Judge:
-    """A shipped judge, one that `acgan judge` wrote to `folder`, or "inception".
+    """A shipped judge, one that `acgan judge` wrote to `folder`, or one by others.
 
-    `ValueError` if there is none, or if the weights do not have the hash of the record.
+    Those are "inception" and "lite0". `ValueError` if there is none, or if the weights do not have the hash of the record.
 
     >>> judge = load_judge("digits")
     >>> judge.hash, judge.about["test_images"]
     ('444b87b50676', 359)
     """
-    if name == "inception":
-        return _inception()
+    if name in _BY_OTHERS:
+        return _BY_OTHERS[name]()
     folder = FROZEN if folder is None else Path(folder).expanduser()
     if not (path := folder / f"{name}.json").exists():
         raise ValueError(f"no judge {name!r} in {str(folder)!r}; there is {_known_judges(folder)}")

@@ -46,7 +46,8 @@ def possible_pairs(data: Dataset, maximum: int = 100, minimum: int = 10) -> int:
 class RealStatistics:
     "Statistics of the real images to compare samples with; made by `real_statistics`."
 
-    judge: Judge
+    judge: Judge  # of classes
+    feature_judge: Judge  # of distances
     labels: np.ndarray  # (N,) classes of the samples to compare
     class_names: tuple
     pairs: int  # per class, for MS-SSIM
@@ -84,11 +85,13 @@ def _limit(data, pairs, per_class, seed, rng):
 
 # %% ../nbs/api/15_monitor.ipynb #bf1ea09a
 def real_statistics(
-    data: Dataset, judge: Judge, samples: int = 1000, pairs: int = 100, seed: int = 0
+    data: Dataset, judge: Judge, samples: int = 1000, pairs: int = 100, seed: int = 0,
+    feature_judge: Judge | None = None,
 ) -> RealStatistics:
     """Statistics of the real images, for at least `samples` samples, as many of each class.
 
-    pairs: per class, for MS-SSIM. `ValueError` if a class has too few labelled images.
+    pairs: per class, for MS-SSIM. feature_judge: of the distance, by default the judge.
+    `ValueError` if a class has too few labelled images.
 
     >>> from acgan_nb.data import load
     >>> from acgan_nb.judges import load_judge
@@ -98,20 +101,21 @@ def real_statistics(
     """
     check_range("samples", samples, 1, whole=True)
     check_enough(data, pairs)
-    k, rng = data.num_classes, np.random.default_rng(seed)
+    k, rng, measured_by = data.num_classes, np.random.default_rng(seed), feature_judge or judge
     per_class = max(-(-samples // k), metrics.images_for(pairs))
     others, rest = _split(data.images, per_class * k, rng)
-    moments = metrics.moments(judge.features(rest))
-    floor = metrics.frechet_from_moments(*metrics.moments(judge.features(others)), *moments)
+    moments, other = (metrics.moments(measured_by.features(part)) for part in (rest, others))
+    floor = metrics.frechet_from_moments(*other, *moments)
     limit = _limit(data, pairs, per_class, seed, rng)
     labels = np.repeat(np.arange(k), per_class)
-    return RealStatistics(judge, labels, data.class_names, pairs, seed, moments, floor, limit)
+    about = data.class_names, pairs, seed, moments, floor, limit
+    return RealStatistics(judge, measured_by, labels, *about)
 
 # %% ../nbs/api/15_monitor.ipynb #d232b18e
 @patch
 def distance(self: RealStatistics, images) -> float:
     "Fréchet distance of images (N, H, W, C) to the real ones, in the features of the judge."
-    features = self.judge.features(images)
+    features = self.feature_judge.features(images)
     return metrics.frechet_from_moments(*metrics.moments(features), *self.moments)
 
 # %% ../nbs/api/15_monitor.ipynb #4a33f09a
@@ -129,10 +133,13 @@ def compare(self: RealStatistics, images):
 
 # %% ../nbs/api/15_monitor.ipynb #f2f2dad9
 def describe(statistics: RealStatistics, image_shape) -> dict:
-    "Judge, sizes, floor, limit and MS-SSIM configuration, as JSON-able values."
+    "Judges, sizes, floor, limit and MS-SSIM configuration, as JSON-able values."
+    judge, other = statistics.judge, statistics.feature_judge
+    features = {} if other is judge else {"features": other.name, "features_hash": other.hash}
     return {
-        "judge": statistics.judge.name,
-        "judge_hash": statistics.judge.hash,
+        "judge": judge.name,
+        "judge_hash": judge.hash,
+        **features,
         "samples": len(statistics.labels),
         "pairs": statistics.pairs,
         "seed": statistics.seed,

@@ -309,7 +309,8 @@ def evaluation_curves(history: dict, evaluation: dict):
         label = key.replace("_", " ")
         right.plot(rows["step"], rows[key], style, color=GENERATED, label=label)
     right.axhline(evaluation["ms_ssim_limit"], color=REAL, ls="--", label="limit of real classes")
-    _annotate(left, "Fréchet distance")
+    by = f", {evaluation['features']}" if "features" in evaluation else ""
+    _annotate(left, f"Fréchet distance{by}")
     _annotate(middle, f"accuracy of judge {evaluation['judge']}", legend=False)
     _annotate(right, "MS-SSIM within classes")
     return fig

@@ -188,6 +188,10 @@ class Settings:
     log_every: int = option(
         50, "Steps per row of the history", low=1, below=2**31, identity=False
     )
+    feature_judge: str | None = option(
+        None, "Judge of their Fréchet distance [default: by data]", choices=("inception", "lite0"),
+        flags=("features",)
+    )
     tensorboard: bool = option(
         False, "Write TensorBoard logs to OUTDIR/tensorboard", recorded=False
     )
@@ -334,6 +338,8 @@ def _check_combinations(s: Settings):
         check_value_range(s.value_range)
     if s.on_collapse == "stop" and s.evaluate_every is None:
         raise ValueError("on_collapse='stop' needs evaluate_every: evaluations see a collapse")
+    if s.feature_judge and s.evaluate_every is None:
+        raise ValueError("feature_judge needs evaluate_every: it is the judge of evaluations")
     if s.spectral_norm and s.batch_statistics == "joint":
         raise ValueError("batch_statistics='joint' has no effect with spectral_norm: no batch norm")
 

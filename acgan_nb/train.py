@@ -33,7 +33,7 @@ from acgan_nb.devices import (
     wait_for_all_processes,
 )
 from .directory import new_history
-from .judges import judge_for
+from .judges import judge_for, load_judge
 from .loop import next_stop, training_steps
 from .monitor import EVALUATIONS, Monitor, describe, possible_pairs, real_statistics
 from .plan import Plan, check_fit, in_memory, train_command  # noqa: F401
@@ -123,7 +123,9 @@ def _monitor(self: Training) -> Monitor:
     every, c = self.plan.settings.evaluate_every, self.config
     data, output = in_memory(self.plan.data), self.output
     judge = judge_for(data, output and output.path)
-    real = real_statistics(data, judge, pairs=possible_pairs(data), seed=c["seed"])
+    other = c["feature_judge"] and load_judge(c["feature_judge"])
+    options = dict(pairs=possible_pairs(data), seed=c["seed"], feature_judge=other)
+    real = real_statistics(data, judge, **options)
     c["evaluation"] = {"every": every, **describe(real, c["image_shape"])}
     best = output and output.best_path
     return Monitor(real, every, c["steps"], best, stop=c["on_collapse"] == "stop")

@@ -438,3 +438,28 @@ def clear_differences(rows: list[dict], measure: str, baseline: str) -> dict[str
     return {
         t: float(m - base) for t, (m, std) in statistics.items() if abs(m - base) > std + base_std
     }
+
+# %% ../nbs/api/24_trials.ipynb #ce2ab94b
+def write_curves(path, rows, outdir, keys):
+    "Columns of the histories of the rows' runs as CSV, a line for each trial, seed and logged step."
+    lines = [["trial", "seed", "step", *keys]]
+    for trial, seed in ((row["trial"], int(row["seed"])) for row in rows):
+        history = RunDirectory(run_folder(outdir, trial, seed)).read_history()
+        columns = (history.get(key, [np.nan] * len(history["step"])) for key in ("step", *keys))
+        lines += [[trial, seed, *(f"{v:g}" for v in values)] for values in zip(*columns)]
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    with replacing(path) as file:
+        file.write(text.getvalue().encode())
+
+# %% ../nbs/api/24_trials.ipynb #6a37ea11
+def read_curve(path, trial, key):
+    "(steps (T,), values (seeds, T)) of one trial, at the steps at which the key was measured."
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["trial"] == trial]
+    found = {}
+    for row in rows:
+        if row[key] != "nan":
+            found.setdefault(row["seed"], {})[int(row["step"])] = float(row[key])
+    steps = sorted(set.intersection(*map(set, found.values())))
+    return steps, np.array([[values[step] for step in steps] for values in found.values()])

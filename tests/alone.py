@@ -8,8 +8,10 @@ import signal
 import sys
 import tempfile
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
+import tensorflow as tf
 from IPython.core.interactiveshell import InteractiveShell
 
 EXAMPLES = 300
@@ -80,11 +82,24 @@ def make_alone(site, absent):
     sys.meta_path.insert(0, Absent(absent))
 
 
-def main(notebook, site, absent, skipped, mocked):
-    "Run it in its folder, without cells SKIPPED; of the data sets MOCKED there is TFDS' mock."
+def turn_down_judges(steps):
+    "No classifier is trained for more steps than these, whatever its recipe."
+    from acgan_nb import judges
+
+    recipe_for = judges.recipe_for
+    judges.recipe_for = lambda data: replace(recipe_for(data), steps=steps)
+
+
+def main(notebook, site, absent, skipped, mocked, judge_steps=None):
+    """Run it in its folder, without cells SKIPPED; of the data sets MOCKED there is TFDS' mock.
+
+    A thread of TensorFlow for each process: as many notebooks run at once as there are cores."""
     os.chdir(notebook.parent)
     make_alone(site, absent)
     assert "acgan_nb" not in sys.modules
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    if judge_steps:
+        turn_down_judges(judge_steps)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with tempfile.TemporaryDirectory() as folder:
         with mock(mocked, folder) if mocked else nullcontext():

