@@ -9,8 +9,10 @@ here = Path(__file__).parent
 config = ConfigParser(delimiters="=")
 config.read(here / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
-EXTRAS = ("gpu", "jax", "tensorboard", "fidelity", "ray", "oracles", "dev")
+EXTRAS = ("gpu", "jax", "tensorboard", "fidelity", "export", "ray", "oracles", "dev")
 RESULTS = f"{cfg['lib_name']}.results"  # the committed runs, found by `runs.results_folder`
+LIVE = f"{cfg['lib_name']}.live"  # the live pages' own files, found by `export.live_folder`
+LIVE_FILES = ["*.js", "*.css", "*.html", "package.json", "package-lock.json"]
 SHIPPED = ["**/*.json", "**/*.csv", "**/*.png", "*/*.weights"]  # what pages read
 
 setup(
@@ -24,9 +26,9 @@ setup(
     url=cfg["git_url"],
     keywords=cfg["keywords"].split(),
     license="Apache-2.0",
-    packages=[*find_packages(include=[cfg["lib_path"], cfg["lib_path"] + ".*"]), RESULTS],
-    package_dir={RESULTS: "results"},
-    package_data={cfg["lib_name"]: ["frozen/*"], RESULTS: SHIPPED},
+    packages=[*find_packages(include=[cfg["lib_path"], cfg["lib_path"] + ".*"]), RESULTS, LIVE],
+    package_dir={RESULTS: "results", LIVE: "nbs/live"},
+    package_data={cfg["lib_name"]: ["frozen/*"], RESULTS: SHIPPED, LIVE: LIVE_FILES},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in EXTRAS},

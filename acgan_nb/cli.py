@@ -153,6 +153,16 @@ drawing_options = [
     click.option("--confidence", type=float, help="Resample until D gives the class at least this."),
 ]
 
+# %% ../nbs/api/26_cli.ipynb #c4086b6f
+def find_run(name):
+    "The folder of a run, or else of the run that comes with the package under this name."
+    from acgan_nb.storage import check_run, pretrained_names, results_folder
+
+    shipped = not name.exists() and str(name) in pretrained_names()
+    where = results_folder(str(name)) if shipped else name
+    check_run(where)
+    return where
+
 # %% ../nbs/api/26_cli.ipynb #abe38e22
 @main.command("sample")
 @click.argument("run", type=_FOLDER)
@@ -167,13 +177,9 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
 
     RUN is a run directory, or else a generator of the package: digits, mnist,
     mnist_adc, cifar10, cifar10_16."""
-    from acgan_nb.storage import check_run, pretrained_names, results_folder
-
     for name, value, low in (("count", count, 1), ("columns", columns, 1), ("seed", seed, 0)):
         check_range(name, value, low)
-    shipped = not run.exists() and str(run) in pretrained_names()
-    where = results_folder(run) if shipped else run
-    check_run(where)
+    where = find_run(run)
     start_backend()
     from acgan_nb.runs import load_run
 
@@ -181,7 +187,7 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     classes = range(len(trained.config["class_names"])) if label is None else [label]
     labels = [k for k in classes for _ in range(count)]
     images = trained.sample(labels, seed=seed)
-    out = out or (run.with_suffix(".png") if shipped else run / "sample.png")
+    out = out or (run / "sample.png" if where == run else run.with_suffix(".png"))
     click.echo(save_images(images, labels, out, columns))
 
 # %% ../nbs/api/26_cli.ipynb #7d64324d
@@ -203,6 +209,50 @@ def save_images(images, labels, out, columns=10):
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image.squeeze()).save(folder / f"{i:05d}.png")
     return out
+
+# %% ../nbs/api/26_cli.ipynb #9cc64d41
+@main.command("export")
+@click.argument("run", type=_FOLDER)
+@click.option("--format", help="keras, onnx, litert or saved_model [default: by --out, or keras].")
+@click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
+@click.option("--out", type=_FOLDER, help="File or folder [default: generator.* in RUN, or RUN.*].")
+def _export(run, format, best, out):
+    """Write RUN's averaged generator for other programs: .keras, .onnx, .tflite, or the folder
+    of a SavedModel.
+
+    RUN is a run directory, or else a generator of the package, as for sample."""
+    from acgan_nb.export import check_export, default_path
+
+    where = find_run(run)
+    out = out or default_path(run / "generator" if where == run else run, format or "keras")
+    check_export(out, format)
+    start_backend()
+    from acgan_nb.runs import load_run
+
+    path = load_run(where, best).export(out, format)
+    click.echo(f"{path}: z (B, latent_dim) float32, labels (B,) int32 -> images in [-1, 1]")
+
+# %% ../nbs/api/26_cli.ipynb #c51aa599
+@main.command("demo")
+@click.argument("runs", type=_FOLDER, nargs=-1, required=True)
+@click.option("--outdir", type=_FOLDER, default="demo", show_default=True)
+@click.option("--runtime", type=_FOLDER, help="Folder dist of onnxruntime-web [default: by npm].")
+def _demo(runs, outdir, runtime):
+    """Write a page in which the generators of RUNS work in a browser, for any static web server.
+
+    A run is a run directory, or else a generator of the package, as for sample."""
+    from acgan_nb.export import check_demo, demo_sizes, find_runtime, write_demo
+
+    names = [Path(os.path.abspath(run)).name for run in runs]
+    folders = dict(zip(names, map(find_run, runs)))
+    check_demo(names, outdir)
+    runtime = find_runtime(runtime)
+    start_backend()
+    from acgan_nb.runs import load_run
+
+    write_demo({name: load_run(where) for name, where in folders.items()}, outdir, runtime)
+    sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in demo_sizes(outdir).items())
+    click.echo(f"{sizes}\npython -m http.server --directory {outdir}")
 
 # %% ../nbs/api/26_cli.ipynb #60c50556
 real_options = [

@@ -237,7 +237,7 @@ class BatchNormalization(layers.BatchNormalization):
     "Keras' layer; on TensorFlow batches are normalised by one kernel."
 
     def _fused(self, training, mask):
-        plain = self.synchronized or self.renorm or mask is not None
+        plain = self.synchronized or getattr(self, "renorm", False) or mask is not None
         return keras.backend.backend() == "tensorflow" and training and self.trainable and not plain
 
     def call(self, x, training=None, mask=None):

@@ -16,6 +16,7 @@ from fastcore.basics import patch
 
 from .data import Dataset, load
 from .directory import RunDirectory
+from .export import export_generator
 from .gan import ACGAN, adam
 from .heads import head_of
 from .models import build_discriminator, build_generator, noise_schedule
@@ -275,6 +276,20 @@ def _files_about(run):
     last = directory.sheet_path(run.step)
     yield from [path for path in directory.sheets() if path <= last][-1:]
     yield from directory.path.glob(directory.film_path.name)
+
+# %% ../nbs/api/17_runs.ipynb #3d602f40
+@patch
+def export(self: Run, path, format: str | None = None) -> Path:
+    """Write the averaged generator as `.keras`, `.onnx`, `.tflite` or, without a suffix, a SavedModel.
+
+    `format`: "keras", "onnx", "litert" or "saved_model", if the suffix does not tell.
+    Inputs `z` (B, latent_dim) float32 and `labels` (B,) int32; output (B, H, W, C) float32 in [-1, 1].
+    `ValueError`, `ImportError` or `OSError` in one line if that cannot be.
+
+    >>> load_pretrained("digits").export("sevens.keras").name
+    'sevens.keras'
+    """
+    return export_generator(self, path, format)
 
 # %% ../nbs/api/17_runs.ipynb #42409668
 def load_pretrained(

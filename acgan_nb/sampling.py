@@ -92,3 +92,27 @@ def interpolate(start, end, steps: int = 8, spherical: bool = False):
     if np.sin(angle) < 1e-6:  # no arc between parallel vectors
         return interpolate(start, end, steps)
     return (np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)
+
+# %% ../nbs/api/08_sampling.ipynb #300c7264
+def latent_directions(generator, count: int = 5):
+    """Unit directions of z (count, latent_dim) that G's first layer responds to most, and their shares.
+
+    A share is an eigenvalue over the sum of all. The sign: the largest coordinate is positive.
+
+    >>> from acgan_nb.models import build_generator
+    >>> latent_directions(build_generator("digits"), 3)[0].shape
+    (3, 100)
+    """
+    size = generator.inputs[0].shape[1]
+    check_range("count", count, 1, size + 1, whole=True)
+    first = next(layer for layer in generator.layers if isinstance(layer, keras.layers.Dense))
+    w = keras.ops.convert_to_numpy(first.kernel)[:size].astype("float64")  # the rows of z
+    matrix = w @ w.T
+    for layer in generator.layers:
+        if isinstance(layer, keras.layers.Embedding):
+            e = keras.ops.convert_to_numpy(layer.embeddings).astype("float64")
+            matrix = matrix * (e.T @ e) / len(e)
+    values, vectors = np.linalg.eigh(matrix)
+    leading = vectors.T[::-1][:count]
+    signs = np.sign(leading[np.arange(count), abs(leading).argmax(axis=1)])
+    return leading * signs[:, None], values[::-1][:count] / values.sum()

@@ -9,7 +9,7 @@ import acgan_nb  # noqa: F401  # before TensorFlow, which reads its settings whe
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # and this, which children inherit
 SPREAD = "test_notebooks.py"
-LONGEST = "sweeps reliability evaluate jax devices gan cli notebooks".split()
+LONGEST = "sweeps reliability evaluate jax devices gan cli export demo notebooks".split()
 
 
 @pytest.fixture(autouse=True)

@@ -25,18 +25,20 @@ from filelock import FileLock
 ROOT = Path(__file__).parents[1]
 NBS = ROOT / "nbs"
 NOTEBOOKS = sorted(NBS.rglob("[!.]*.ipynb"))
-SOURCES = "acgan_nb", "results", "setup.py", "settings.ini", "MANIFEST.in", "README.md", "LICENSE"
+SOURCES = "acgan_nb", "results", "nbs/live", "setup.py", "settings.ini", "MANIFEST.in", "README.md", "LICENSE"
 MODULES = {  # extra: what it brings and a plain installation does not
     "jax": "jax jaxlib",
     "tensorboard": "tensorboard",
     "fidelity": "torch_fidelity torch",
+    "export": "tf2onnx onnx onnxruntime",
     "ray": "ray",
     "oracles": "torch torchmetrics prdc pytorch_msssim",
-    "dev": "nbdev execnb ghapi pytest hypothesis jupytext nbconvert yaml",
+    "dev": "nbdev execnb ghapi pytest hypothesis jupytext nbconvert yaml playwright",
 }
 BUILD = "import sys; from build.__main__ import main; main(sys.argv[1:])"
 CONFIG = configparser.ConfigParser()
 CONFIG.read(ROOT / "settings.ini", encoding="utf-8")
+UNTRACKED = shutil.ignore_patterns("node_modules", "demo", "__pycache__")
 QUICK = 1  # steps of training, where a notebook has the variable
 QUICK_JUDGE = 5  # and of a classifier
 
@@ -65,9 +67,10 @@ def wheel(tmp_path_factory):
 def build(project, dist):
     project.mkdir(exist_ok=True)
     for name in SOURCES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, project / name)
-    shutil.rmtree(project / "acgan_nb" / "__pycache__", ignore_errors=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, project / name, ignore=UNTRACKED)
+        else:
+            shutil.copy(ROOT / name, project / name)
     python("-c", BUILD, "--no-isolation", "--outdir", dist, ".", cwd=project)
 
 
@@ -136,7 +139,11 @@ def test_wheel_is_complete_and_small(wheel):
     for folder in (p for p in (ROOT / "results").iterdir() if p.is_dir()):
         assert f"acgan_nb/results/{folder.name}/config.json" in names
     assert {f"acgan_nb/{p.name}" for p in (ROOT / "acgan_nb").glob("*.py")} <= names
-    assert not [name for name in names if name.endswith((".html", ".gif", ".pyc"))]
+    live = [p for p in (NBS / "live").iterdir() if p.suffix in (".js", ".css", ".html", ".json")]
+    assert live and {f"acgan_nb/live/{p.name}" for p in live} <= names
+    results = [name for name in names if not name.startswith("acgan_nb/live/")]
+    assert not [name for name in results if name.endswith((".html", ".gif", ".pyc"))]
+    assert not [name for name in names if name.endswith((".wasm", ".onnx"))]
     assert wheel.stat().st_size < 40e6
 
 

@@ -26,13 +26,14 @@ NBS = ROOT / "nbs"
 NOTEBOOKS = sorted(NBS.rglob("[!.]*.ipynb"))
 PAGES = [p.relative_to(NBS).as_posix() for p in NOTEBOOKS]
 MODULES = "settings storage sources data devices losses heads models sampling gradients randomness".split()
-MODULES += "gan loop metrics judges monitor directory runs callbacks plan train plots".split()
+MODULES += "gan loop metrics judges monitor directory export runs callbacks plan train plots".split()
 MODULES += "evaluation report trials sweeps cli".split()
 PACKAGE = {path.stem: path for path in (ROOT / "acgan_nb").glob("*.py")}
 CODE = {m: PACKAGE[m].read_text(encoding="utf-8") for m in PACKAGE.keys() - {"_modidx"}}
 LAZY = "fit load_run load_pretrained load evaluate ACGAN build_generator build_discriminator Run"
 SITE = CONFIG["doc_host"] + CONFIG["doc_baseurl"] + "/"  # of links that nbdev makes
 LEAK = re.compile(rb"/(roo[t]|wor[k]|op[t]|hom[e])/")
+UNTRACKED = shutil.ignore_patterns("node_modules", "demo")
 TRACKED = subprocess.run(
     ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
 ).stdout.split("\0")[:-1]
@@ -43,7 +44,7 @@ def copy(tmp_path_factory):
     "The project as committed or about to be, in a folder of its own."
     root = tmp_path_factory.mktemp("copy") / "project"
     for folder in ("nbs", "acgan_nb"):
-        shutil.copytree(ROOT / folder, root / folder, symlinks=True)
+        shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=UNTRACKED)
     for name in ("settings.ini", "setup.py", "_quarto.yml", "README.md"):
         shutil.copy(ROOT / name, root / name)
     return root
@@ -282,6 +283,30 @@ def test_readme_commands_are_the_ones_that_are_tested():
     command = "pip install . && acgan train digits && acgan evaluate runs/digits"
     assert command in readme and command in workflow
     assert readme.count("pytest tests\n") == 1
+
+
+LIVE = {"index.ipynb": "mnist_adc", "experiments/mnist.ipynb": "mnist", "experiments/cifar10.ipynb": "cifar10"}
+
+
+@pytest.mark.parametrize("page", LIVE)
+def test_live_generator_of_a_page_is_written_with_the_site(page, site):
+    "The page asks for what `acgan demo` has written, and names that generator's classes in its order."
+    from acgan_nb.settings import check_config
+
+    [cell] = [text for text, _ in sources(site, page) if 'class="acgan-generator"' in text]
+    [model] = re.findall(r'data-model="(\w+)"', cell)
+    [names] = re.findall(r"data-classes='(.+?)'", cell)
+    config = check_config(json.loads((ROOT / "results" / model / "config.json").read_text()))
+    assert model == LIVE[page] and json.loads(names) == config["class_names"]
+    workflow = (ROOT / ".github/workflows/docs.yml").read_text(encoding="utf-8")
+    [command] = re.findall(r"run: (acgan demo .+)", workflow)
+    *runs, outdir, folder = command.split()[2:]
+    assert model in runs and outdir == "--outdir"
+    assert workflow.index(command) < workflow.index("nbdev_docs")
+    assert command in (ROOT / "README.md").read_text(encoding="utf-8")
+    paths = re.findall(r'(?:src|href)="([^:"]+)"', cell)
+    assert len(paths) == 2 and all(((NBS / page).parent / p).resolve().parent == ROOT / folder for p in paths)
+    assert cell.index("</div>") < cell.index("<script")  # right below: the page never jumps
 
 
 REPORTS = {f"`{name}`": f"{name}/report" for name in ("digits", "mnist", "mnist_adc", "cifar10")}
