@@ -110,6 +110,19 @@ def test_every_page_is_in_the_sidebar_and_processed(site):
     assert quarto["website"]["repo-url"] == f"https://github.com/{CONFIG['user']}/{CONFIG['repo']}"
 
 
+def test_live_pages_are_on_the_site_with_all_that_they_load(site):
+    quarto = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+    assert quarto["project"]["resources"] == ["live/**"]
+    live = {p.name for p in (NBS / "live").iterdir()}
+    assert live and live == {p.name for p in (site / "live").iterdir()}
+    pages = {page: (site / page).read_text(encoding="utf-8") for page in PAGES}
+    with_lab = [page for page, text in pages.items() if 'class=\\"acgan-lab\\"' in text]
+    assert with_lab == ["explain/lab.ipynb", "explain/loss_terms.ipynb", "explain/the_idea.ipynb"]
+    for page in with_lab:
+        loaded = re.findall(r'(?:src|href)=\\"(\.\./[^"\\]+)', pages[page])
+        assert len(set(loaded)) == 2 and all((site / page).parent.joinpath(p).is_file() for p in loaded)
+
+
 def test_site_has_both_themes_and_search_and_begins_with_the_idea():
     quarto = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
     assert quarto["format"]["html"]["theme"].keys() == {"light", "dark"}
