@@ -290,6 +290,16 @@ def new_results_folder(name: str) -> Path:
     clones = [f for f in (here, *here.parents) if (f / "acgan_nb" / "runs.py").exists()]
     return (clones or [here])[0] / "results" / name
 
+# %% ../nbs/api/01_storage.ipynb #e27f89b5
+def shown_results(name: str) -> Path:
+    """What a page shows: the results that its last cells left here, or else the committed ones.
+
+    >>> shown_results("digits").name
+    'digits'
+    """
+    own = new_results_folder(name)
+    return own if (own / "config.json").is_file() else results_folder(name)
+
 # %% ../nbs/api/01_storage.ipynb #17c5866e
 def pretrained_names() -> list[str]:
     """The runs that are shipped with their generators.

@@ -123,9 +123,12 @@ def test_live_pages_are_on_the_site_with_all_that_they_load(site):
         assert len(set(loaded)) == 2 and all((site / page).parent.joinpath(p).is_file() for p in loaded)
 
 
-def test_site_has_both_themes_and_search_and_begins_with_the_idea():
+def test_site_has_both_themes_and_search_and_begins_with_the_idea(site):
     quarto = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
-    assert quarto["format"]["html"]["theme"].keys() == {"light", "dark"}
+    themes = quarto["format"]["html"]["theme"]
+    assert themes.keys() == {"light", "dark"}
+    ours = {name for theme in themes.values() for name in theme if name.endswith(".scss")}
+    assert ours and all((site / name).is_file() for name in (*ours, quarto["website"]["favicon"]))
     assert quarto["website"]["search"]["location"] == "navbar" and quarto["website"]["navbar"]
     home, explained, *_ = quarto["website"]["sidebar"]["contents"]
     assert (home, explained["contents"][0]) == ("index.ipynb", "explain/the_idea.ipynb")
@@ -156,6 +159,61 @@ def test_page_has_badge_alt_texts_and_working_links(site, page):
             assert ((NBS / page).parent / link).exists(), link
 
 
+def is_visible(source):
+    "Whether the site shows the code of a cell; folded code counts."
+    hides = r"^#\| *(hide|hide_input|echo: false|include: false|export|exporti)$"
+    return not re.search(hides, source, re.MULTILINE)
+
+
+def pictures(outputs):
+    "How many images a cell has put out."
+    return sum("image/png" in o.get("data", {}) for o in outputs or ())
+
+
+def own_cells(page):
+    "Of the notebook itself: (source, outputs) of each cell; outputs are None for text."
+    cells = json.loads((NBS / page).read_text(encoding="utf-8"))["cells"]
+    return [("".join(c["source"]), c.get("outputs")) for c in cells]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_figure_has_a_caption_and_a_number(page):
+    labels = []
+    for source, outputs in own_cells(page):
+        if pictures(outputs) or "#| fig-alt" in source:
+            labels += (label := re.findall(r"^#\| label: (fig-[\w-]+)$", source, re.MULTILINE))
+            assert label and re.search(r'^#\| fig-cap: "\w.{10,}[.)]"$', source, re.MULTILINE), source
+            assert re.search(r'^#\| fig-alt: "\w.{20,}"$', source, re.MULTILINE), source
+            assert pictures(outputs) == 1, source
+        if outputs is None:
+            labels += re.findall(r"\{#(fig-[\w-]+) fig-alt=", source)
+            assert not re.search(r"!\[[^]]*\]\([^)]*\.(gif|png)\)(?!\{#fig-[\w-]+ fig-alt=)", source)
+    assert len(set(labels)) == len(labels)
+
+
+EXPERIMENTS = [page for page in PAGES if page.startswith("experiments/")]
+
+
+@pytest.mark.parametrize("page", EXPERIMENTS)
+def test_experiment_shows_its_verdict_and_a_picture_before_code(page):
+    cells = own_cells(page)
+    visible = [i for i, (s, outputs) in enumerate(cells) if outputs is not None and is_visible(s)]
+    code = min(visible, default=len(cells))
+    shown = [i for i, (_, outputs) in enumerate(cells) if pictures(outputs)]
+    assert min(shown, default=0) < code  # a page without a result has no picture
+    verdicts = [i for i, text in enumerate(texts_of(cells)) if re.search(r'callout-\w+ title="Verdict', text)]
+    assert len(verdicts) == 1 and verdicts[0] < min(shown, default=code)
+    assert any(re.search("^## What was run", s, re.MULTILINE) for s, _ in cells[min(shown, default=0) :])
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if not p.startswith("api/")])
+def test_code_of_a_page_fits_its_column(page):
+    for source, outputs in own_cells(page):
+        if outputs is not None and is_visible(source):
+            code = [line for line in source.splitlines() if not line.startswith("#|")]
+            assert max(map(len, code), default=0) <= 88, source
+
+
 def plain(text):
     "Letters and signs that remain when links are made, or lost, on the way."
     return re.sub(r"[\s`\[\]]|\([^)\s]*\)", "", text)
@@ -183,11 +241,14 @@ def anchors(site, page):
 
 
 def texts(site, page):
-    "What is prose on the page: its text, and the Markdown that its code makes."
-    for source, outputs in sources(site, page):
-        yield source if outputs is None else ""
-        for output in outputs or ():
-            yield "".join(output.get("data", {}).get("text/markdown", ""))
+    return texts_of(sources(site, page))
+
+
+def texts_of(cells):
+    "What is prose in (source, outputs) of cells: text, and in place of code the Markdown it makes."
+    for source, outputs in cells:
+        made = ("".join(o.get("data", {}).get("text/markdown", "")) for o in outputs or ())
+        yield source if outputs is None else "\n".join(made)
 
 
 @pytest.mark.parametrize("page", PAGES)
