@@ -99,7 +99,7 @@ def swept(cluster, tmp_path_factory):
     outdir = tmp_path_factory.mktemp("sweep")
     options = dict(jobs=2, verbose=False, **FEW)
     (outdir / "other").mkdir()
-    (outdir / "other" / "checkpoint").write_bytes(b"no checkpoint")
+    (outdir / "other" / "checkpoint").write_bytes(b"PK\3\4@\0" + b"0" * 64)  # damaged
     killed = kill_at(outdir / "twin", 20)
     first = sweep("digits", TRIALS, outdir, retries=0, **options)
     assert len(killed) == 1
