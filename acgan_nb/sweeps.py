@@ -389,7 +389,7 @@ class Ensemble:
     "The models of all splits as one generator; class ids and names are those of the whole data."
 
     outdir: Path
-    config: dict  # class_names of all splits, latent_dim, latent
+    config: dict  # class_names of all splits, latent_dim, latent, image_shape
     split_of: dict  # class id -> (split, class id in this split)
     truncation: float | None = None
     confidence = None  # each split has a D of its own
@@ -446,7 +446,7 @@ def load_ensemble(outdir) -> Ensemble:
     if missing := [name for k, name in enumerate(plan["class_names"]) if k not in split_of]:
         raise ValueError(f"{outdir} has no split with class {missing[0]!r}")
     config = next(iter(configs.values()))
-    shared = {key: config[key] for key in ("latent_dim", "latent")}
+    shared = {key: config[key] for key in ("latent_dim", "latent", "image_shape")}
     return Ensemble(outdir, {"class_names": plan["class_names"], **shared}, split_of)
 
 # %% ../nbs/api/25_sweeps.ipynb #b435db7f
