@@ -22,7 +22,7 @@ from .data import image_grid
 from .gan import LOGS
 from .models import architecture
 from .monitor import EVALUATIONS
-from .settings import check_config, check_same
+from .settings import check_config, check_range, check_same
 from .sources import read_picture
 from .storage import check_own, check_regular, holds_run, locked, one_line, read_archive
 from .storage import read_json, remove_unfinished, replacing, save_variables, set_variables
@@ -364,6 +364,5 @@ def reports(self: RunDirectory) -> dict[Path, dict]:
 
 
 def _with_step(report):
-    if type(report["run"]["step"]) is not int:
-        raise ValueError("it does not say of which step it is")
+    check_range("step", report["run"]["step"], 0)
     return report

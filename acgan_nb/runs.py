@@ -212,7 +212,7 @@ def _load_last(directory, config) -> Run:
 def _load_weights(path, generator):
     "Read a generator; returns its step, or None if the file does not say."
     step = load_variables(path, generator.weights).get("step")
-    if step is not None and (step.shape or step.dtype.kind not in "iu" or step < 0):
+    if step is not None and (step.shape or step % 1 or step < 0):
         raise ValueError(f"cannot read weights {path}: its step is no whole number")
     return None if step is None else int(step)
 

@@ -64,6 +64,34 @@ def remove_unfinished(folder):
         if re.fullmatch(r"\.acgan-[0-9a-f]{16}\.tmp", path.name):
             path.unlink(missing_ok=True)
 
+# %% ../nbs/api/01_storage.ipynb #dcea1c58
+def check_regular(path):
+    "`ValueError` if there is something of this name that is no regular file."
+    if Path(path).exists() and not Path(path).is_file():
+        raise ValueError("it is not a regular file")
+
+# %% ../nbs/api/01_storage.ipynb #258dcbb5
+def read_json(path, check=lambda value: value):
+    "`check(value)` of the value in a JSON file; `ValueError` names the file if it is damaged."
+    try:
+        check_regular(path)
+        return check(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {one_line(error)}") from error
+
+
+def write_json(path, value, indent=1):
+    "Write a value as JSON, atomically."
+    with replacing(path) as file:
+        file.write(json.dumps(value, indent=indent).encode() + b"\n")
+
+# %% ../nbs/api/01_storage.ipynb #8cceb866
+def one_line(error) -> str:
+    "What an exception says, in one short line."
+    text = str(error).partition("\n")[0]
+    told = isinstance(error, (ValueError, OSError)) and text
+    return (text if told else f"{type(error).__name__}: {text}")[:150]
+
 # %% ../nbs/api/01_storage.ipynb #103e7d64
 SEAL = 64  # hexadecimal digits of a SHA-256
 
@@ -153,34 +181,6 @@ def digest(variables) -> str:
         sha.update(f"{value.shape} {value.dtype.str}".encode())
         sha.update(value.data)
     return sha.hexdigest()[:12]
-
-# %% ../nbs/api/01_storage.ipynb #dcea1c58
-def check_regular(path):
-    "`ValueError` if there is something of this name that is no regular file."
-    if Path(path).exists() and not Path(path).is_file():
-        raise ValueError("it is not a regular file")
-
-# %% ../nbs/api/01_storage.ipynb #258dcbb5
-def read_json(path, check=lambda value: value):
-    "`check(value)` of the value in a JSON file; `ValueError` names the file if it is damaged."
-    try:
-        check_regular(path)
-        return check(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {one_line(error)}") from error
-
-
-def write_json(path, value, indent=1):
-    "Write a value as JSON, atomically."
-    with replacing(path) as file:
-        file.write(json.dumps(value, indent=indent).encode() + b"\n")
-
-# %% ../nbs/api/01_storage.ipynb #8cceb866
-def one_line(error) -> str:
-    "What an exception says, in one short line."
-    text = str(error).partition("\n")[0]
-    told = isinstance(error, (ValueError, OSError)) and text
-    return (text if told else f"{type(error).__name__}: {text}")[:150]
 
 # %% ../nbs/api/01_storage.ipynb #02ad71a3
 WRITTEN = (  # glob patterns of all that a run writes

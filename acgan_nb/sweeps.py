@@ -389,7 +389,7 @@ class Ensemble:
     "The models of all splits as one generator; class ids and names are those of the whole data."
 
     outdir: Path
-    config: dict  # class_names of all splits, latent_dim, latent
+    config: dict  # class_names of all splits, latent_dim, latent, image_shape
     split_of: dict  # class id -> (split, class id in this split)
     truncation: float | None = None
     confidence = None  # each split has a D of its own

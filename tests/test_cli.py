@@ -317,8 +317,8 @@ def test_replacing_takes_runs_only(tmp_path):
         assert "resume=False" not in failed.stderr
         assert {name: (tmp_path / name).read_text() for name in mine} == mine
     (tmp_path / "config.json").unlink()
-    acgan(*train)  # the report alone does not make it a run's directory
-    assert (tmp_path / "report.json").read_text() == "{}"
+    failed = CliRunner().invoke(main, train)  # an evaluation would replace the report
+    assert failed.exit_code == 2 and "holds a report.json that is no run's" in failed.stderr
 
 
 def write_classes(root, count, mode="L"):
