@@ -178,7 +178,8 @@ def test_ensemble(divided):
         assert np.abs(images.astype(int) - expected)[~own].max() > 1
     for call, line in [
         (lambda: ensemble.sample(10), "label 10 is out of range: class ids are 0..9"),
-        (lambda: ensemble.sample("3"), "labels must be one class id or a sequence of them"),
+        (lambda: ensemble.sample("ten"), "no class 'ten': ids are 0..9"),
+        (lambda: ensemble.sample([[3]]), "labels must be one class id or name or a sequence"),
         (lambda: ensemble.sample([1, 2], 3), "count=3 goes with one class id"),
     ]:
         with pytest.raises(ValueError, match=line):
@@ -379,6 +380,7 @@ def no_training(monkeypatch):
 
     def fit(data, outdir, **settings):
         calls.append(settings)
+        outdir.mkdir(exist_ok=True)
         return SimpleNamespace(history={"seconds": [1.0]})
 
     drawn = SimpleNamespace(images=None, labels=None)
