@@ -19,13 +19,12 @@ from pathlib import Path
 import keras
 import numpy as np
 from fastcore.basics import patch
-from PIL import Image
 
 from .arrays import as_images, as_labels, check_memory, distinct_names
 from .arrays import labels_and_names, number_names
 from .settings import check_choice, check_range
 from .sources import IMAGE_SUFFIXES  # noqa: F401 - imported from here by others
-from .sources import class_folders, class_ids, find_folder, with_channels
+from .sources import class_folders, class_ids, find_folder, picture, with_channels
 from .sources import read_digits, read_folder, read_tfds
 
 # %% auto #0
@@ -230,7 +229,7 @@ def image_grid(images, columns=10, padding=1, background=255):
 def html_sheet(images, columns, text) -> str:
     "A grid of uint8 images (N, H, W, C) as HTML, enlarged to be seen, with a text."
     file, sheet = io.BytesIO(), image_grid(images, columns)
-    Image.fromarray(sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet).save(file, "png")
+    picture(sheet).save(file, "png")
     source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
     look = f"image-rendering:pixelated;height:{sheet.shape[0] * max(1, 320 // sheet.shape[0])}px"
     text = html.escape(text)

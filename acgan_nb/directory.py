@@ -23,7 +23,7 @@ from .gan import LOGS
 from .models import architecture
 from .monitor import EVALUATIONS
 from .settings import check_config, check_range, check_same
-from .sources import read_picture
+from .sources import read_picture, write_png
 from .storage import check_own, check_regular, holds_run, locked, one_line, read_archive
 from .storage import read_json, remove_unfinished, replacing, save_variables, set_variables
 from .storage import write_json, written_in
@@ -320,8 +320,7 @@ def find_run(self: RunDirectory, config: dict) -> Checkpoint | None:
 @patch
 def write_sheet(self: RunDirectory, step: int, images, columns: int):
     "Write uint8 images (N, H, W, C) as the sample grid of a step."
-    with replacing(self.sheet_path(step)) as file:
-        Image.fromarray(image_grid(images, columns).squeeze()).save(file, "png")
+    write_png(self.sheet_path(step), image_grid(images, columns))
 
 # %% ../nbs/api/16_directory.ipynb #941cc71d
 @patch

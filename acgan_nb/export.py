@@ -306,10 +306,9 @@ def check_demo(names, outdir):
 # %% ../nbs/api/29_export.ipynb #a0eef9e1
 def _write_generator(run, folder, runtime_bytes):
     "`model.onnx`, `model.json` and `poster.png` of one run."
-    from PIL import Image
-
     from acgan_nb.data import image_grid
     from acgan_nb.sampling import generate, latent_directions
+    from acgan_nb.sources import write_png
 
     folder.mkdir()
     bytes = export_generator(run, folder / "model.onnx").stat().st_size
@@ -321,8 +320,7 @@ def _write_generator(run, folder, runtime_bytes):
     (folder / "model.json").write_text(json.dumps(about), encoding="utf-8")
     n = min(len(names), 10)  # a class per column, a latent vector per row
     images = generate(run.generator, run.latents(n, seed=1).repeat(n, axis=0), np.tile(range(n), n))
-    sheet = image_grid(images, n, padding=0)
-    Image.fromarray(sheet.squeeze()).save(folder / "poster.png", optimize=True)
+    write_png(folder / "poster.png", image_grid(images, n, padding=0))
 
 # %% ../nbs/api/29_export.ipynb #d9cdc3bb
 def demo_sizes(outdir) -> dict:

@@ -78,7 +78,7 @@ def _stack(images, mode=None):
     return array[..., None] if mode == "L" else array
 
 # %% ../nbs/api/02_sources.ipynb #6df0ee16
-def _picture(pixels):
+def picture(pixels):
     "uint8 (H, W, C) -> a PIL image."
     return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
 
@@ -87,7 +87,7 @@ def write_png(path, pixels):
     "Write uint8 (H, W, C) as a PNG file, atomically; its folder is made."
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
-        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "png")
+        picture(pixels).save(file, "png")
 
 # %% ../nbs/api/02_sources.ipynb #316f35e0
 def resize(images, size):
@@ -102,14 +102,14 @@ def resize(images, size):
     if size is None or images.shape[1:3] == (size, size):
         return images
     check_memory(f"{len(images)} images of {size}x{size}", len(images), size, size, 3)
-    return _stack([_square(_picture(i), size) for i in images])
+    return _stack([_square(picture(i), size) for i in images])
 
 # %% ../nbs/api/02_sources.ipynb #78e7fdd9
 def with_channels(images, channels: int):
     "uint8 (N, H, W, C) in grey (1) or colour (3); no copy if they are so already."
     if images.shape[-1] == channels:
         return images
-    return _stack([_picture(image) for image in images], {1: "L", 3: "RGB"}[channels])
+    return _stack([picture(image) for image in images], {1: "L", 3: "RGB"}[channels])
 
 # %% ../nbs/api/02_sources.ipynb #e35c44ab
 def _side(sizes, chosen):
@@ -404,7 +404,7 @@ def _collect(examples, size, static):
     else:
         size = _side((i.shape[1::-1] for i, _ in examples.as_numpy_iterator()), size)
         pairs = examples.as_numpy_iterator()
-        parts = [(_square(_picture(image), size), label) for image, label in pairs]
+        parts = [(_square(picture(image), size), label) for image, label in pairs]
     if not parts:
         raise ValueError("there is no image of these classes in this split")
     images, labels = zip(*parts)

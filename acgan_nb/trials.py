@@ -445,8 +445,9 @@ def write_curves(path, rows, outdir, keys):
     lines = [["trial", "seed", "step", *keys]]
     for trial, seed in ((row["trial"], int(row["seed"])) for row in rows):
         history = RunDirectory(run_folder(outdir, trial, seed)).read_history()
-        columns = (history.get(key, [np.nan] * len(history["step"])) for key in ("step", *keys))
-        lines += [[trial, seed, *(f"{v:g}" for v in values)] for values in zip(*columns)]
+        columns = (history.get(key, [np.nan] * len(history["step"])) for key in keys)
+        for step, *values in zip(history["step"], *columns):
+            lines.append([trial, seed, int(step), *(f"{v:g}" for v in values)])
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(lines)
     with replacing(path) as file:
