@@ -18,7 +18,7 @@ from .settings import EVALUATION, ROWS, check_range, complete, settings_from
 from .terminal import OneLineErrors, printable, say, start_backend
 
 # %% auto #0
-__all__ = ['main']
+__all__ = []
 
 # %% ../nbs/api/26_cli.ipynb #d19f966b
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})

@@ -24,9 +24,7 @@ from ._modidx import d as SITE
 from .settings import EVALUATION, ROWS
 
 # %% auto #0
-__all__ = ['COMMON', 'MAIN', 'ColabBadge', 'signature', 'parameters', 'meanings', 'argument_table', 'words_and_example',
-           'methods', 'reference', 'Reference', 'shown_name', 'of_module', 'source_url', 'add_links', 'link_names',
-           'sections', 'public_names']
+__all__ = ['ColabBadge', 'Reference']
 
 # %% ../nbs/api/27_docs.ipynb #9b9ef59c
 def colab_url(notebook, config=None) -> str:
@@ -44,65 +42,60 @@ class ColabBadge(Processor):
         badge = f"[![Open in Colab]({image})]({colab_url(self.nb.path_)})"
         self.nb.cells.insert(1, mk_cell(badge, "markdown"))
 
-# %% ../nbs/api/27_docs.ipynb #54b0d448
-def signature(name: str, symbol) -> str:
+# %% ../nbs/api/27_docs.ipynb #7f746bce
+def _signature(name: str, symbol) -> str:
     """The call of a symbol, without types, in lines of at most 88 characters.
 
     >>> from acgan_nb.settings import check_value
-    >>> signature("check_value", check_value)
+    >>> _signature("check_value", check_value)
     'check_value(row, value)'
     """
-    found = [p.replace(annotation=p.empty) for p in parameters(symbol)]
+    found = [p.replace(annotation=p.empty) for p in _parameters(symbol)]
     given = str(inspect.Signature(found))[1:-1]
-    line = f"{name}({given})"
+    line = f"{name}({given})" if callable(symbol) else name
     if len(line) > 88:
         lines = textwrap.wrap(given, 84, break_long_words=False, break_on_hyphens=False)
         line = "\n    ".join([f"{name}(", *lines]) + "\n)"
-    returned = getattr(symbol, "__annotations__", {}).get("return")
+    returned = getattr(_function_of(symbol), "__annotations__", {}).get("return")
     return f"{line} -> {returned}" if returned else line
 
 
-def parameters(symbol) -> list:
+def _function_of(symbol):
+    "The function of a property or method; the symbol itself if it is neither."
+    for name in ("fget", "func", "__func__"):  # property, cached property, method
+        symbol = getattr(symbol, name, symbol)
+    return symbol
+
+
+def _parameters(symbol) -> list:
     "The parameters of a function, or of a class that defines its own; `self` is left out."
-    own = not inspect.isclass(symbol) or vars(symbol).keys() & {"__init__", "_fields", "__dataclass_fields__"}
-    found = inspect.signature(symbol).parameters.values() if own else ()
-    return [p for p in found if p.name != "self"]
-
-# %% ../nbs/api/27_docs.ipynb #1cb3c181
-COMMON = {}
+    if not callable(symbol) or inspect.isclass(symbol) and not vars(symbol).keys() & _OWN:
+        return []
+    found = inspect.signature(symbol).parameters.values()
+    return [p.replace(default=_Named.of(symbol, p.default)) for p in found if p.name != "self"]
 
 
-def meanings(symbol) -> dict:
-    "name -> what the documentation says of each argument; an empty string if nothing."
-    try:
-        comments = docments(symbol, returns=False)
-    except (TypeError, SyntaxError, OSError):  # a class that was made, not written
-        comments = {}
-    said = re.findall(r"`(\w+)`: (.+?)(?=\.\s|\.$|;|\n\n)", inspect.cleandoc(symbol.__doc__ or ""), re.DOTALL)
-    options = {row.name: row.help for row in [*ROWS.values(), *EVALUATION.values()]}
-    known = {**COMMON, **options, **dict(said), **{k: v for k, v in comments.items() if v}}
-    return {p.name: " ".join(known.get(p.name, "").split()) for p in parameters(symbol)}
+_OWN = {"__init__", "_fields", "__dataclass_fields__"}
 
-# %% ../nbs/api/27_docs.ipynb #5c29eab0
-def argument_table(symbol) -> str:
-    "The arguments of a symbol in Markdown, or an empty string."
-    said, rows = meanings(symbol), []
-    for p in parameters(symbol):
-        if p.kind is p.VAR_KEYWORD and not said[p.name]:
-            continue
-        kind = "" if p.annotation is p.empty else f"`{p.annotation}`".replace(" | ", "` or `")
-        default = "required" if p.default is p.empty else f"`{p.default!r}`"
-        default = "" if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) else default
-        name = str(p.replace(annotation=p.empty, default=p.empty))
-        rows.append(f"| `{name}` | {kind} | {default} | {said[p.name]} |".replace("|  |", "| |"))
-    head = "| argument | type | default | meaning |\n|---|---|---|---|\n"
-    return head + "\n".join(rows) if rows else ""
 
-# %% ../nbs/api/27_docs.ipynb #a82d0435
-def words_and_example(docstring: str) -> tuple[str, str]:
+class _Named(str):
+    "A default value that is shown by the name it has in its module."
+
+    __repr__ = str.__str__
+
+    @classmethod
+    def of(cls, symbol, value):
+        if len(repr(value)) < 30 and not callable(value):
+            return value
+        names = getattr(symbol, "__globals__", {}).items()
+        known = [name for name, other in names if other is value]
+        return value if value is inspect.Parameter.empty else cls((known or ["..."])[0])
+
+# %% ../nbs/api/27_docs.ipynb #3aba8f50
+def _words_and_example(docstring: str) -> tuple[str, str]:
     """The text of a docstring, and its example as code.
 
-    >>> words_and_example("Adds.\\n\\n>>> 1 + 1\\n2")
+    >>> _words_and_example("Adds.\\n\\n>>> 1 + 1\\n2")
     ('Adds.', '1 + 1\\n# 2')
     """
     parts = DocTestParser().parse(inspect.cleandoc(docstring or ""))
@@ -114,52 +107,117 @@ def words_and_example(docstring: str) -> tuple[str, str]:
     ]
     return words, "".join(code).strip()
 
-# %% ../nbs/api/27_docs.ipynb #c7d4935a
-def methods(symbol, shown) -> str:
+# %% ../nbs/api/27_docs.ipynb #5104085e
+_COMMON = {
+    "class_logits": "Logits of P(C | X), shape (B, K)",
+    "class_names": "The name of each class",
+    "confidence": "Resample until D gives the requested class at least this probability",
+    "config": "The settings of a run, as in `config.json`",
+    "discriminator": "Keras model: images -> source logits (B,), class logits (B, K)",
+    "folder": "A directory",
+    "generator": "Keras model: [z, labels] -> images in [-1, 1]",
+    "history": "The history of a run: name -> list of values",
+    "images": "uint8 images (N, H, W, C)",
+    "judge": "A frozen classifier",
+    "labels": "Class ids, shape (N,); -1 for unlabelled images",
+    "num_classes": "The number of classes, K",
+    "outdir": "The run directory",
+    "report": "The result of `evaluate()`",
+    "run": "A trained run",
+    "seed": "Random seed",
+    "signed_logits": 'Logits (B, 2K): "real, of class k", then "generated, of class k"',
+    "source_logits": "Logits of P(S = real | X), shape (B,)",
+    "test": "Real test images",
+    "train": "Real training images",
+    "truncation": "Draw z from N(0, I) with every coordinate within this distance of 0",
+}
+
+
+def _meanings(symbol) -> dict:
+    "name -> what the documentation says of each argument; an empty string if nothing."
+    try:
+        comments = docments(symbol, returns=False)
+    except (TypeError, SyntaxError, OSError):  # a class that was made, not written
+        comments = {}
+    options = {row.name: row.help for row in [*ROWS.values(), *EVALUATION.values()]}
+    known = {**options, **_COMMON, **_said(_words_and_example(symbol.__doc__)[0])}
+    known |= {name: comment for name, comment in comments.items() if comment}
+    return {p.name: _line(known.get(p.name, "")) for p in _parameters(symbol)}
+
+
+def _said(docstring) -> dict:
+    "Of '`a`, `b`: meaning.' in a docstring: {a: meaning, b: meaning}."
+    found = re.findall(r"((?:`?\w+`?, )*`?\w+`?):\s+(.+?)(?=\.\s|\.$|;|\n\n|$)", docstring, re.DOTALL)
+    return {name: meaning for names, meaning in found for name in re.findall(r"\w+", names)}
+
+
+def _line(meaning):
+    meaning = " ".join(meaning.split()).replace("|", "\\|")
+    return meaning[:1].upper() + meaning[1:]
+
+# %% ../nbs/api/27_docs.ipynb #9fde779c
+def _argument_table(symbol) -> str:
+    "The arguments of a symbol in Markdown, or an empty string."
+    said, rows = _meanings(symbol), []
+    for p in _parameters(symbol):
+        if p.kind is p.VAR_KEYWORD and not said[p.name]:
+            continue
+        kind = "" if p.annotation is p.empty else f"`{p.annotation}`".replace(" | ", "` or `")
+        default = "required" if p.default is p.empty else f"`{p.default!r}`"
+        default = "" if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) else default
+        name = str(p.replace(annotation=p.empty, default=p.empty))
+        rows.append(f"| `{name}` | {kind} | {default} | {said[p.name]} |".replace("|  |", "| |"))
+    head = "| argument | type | default | meaning |\n|---|---|---|---|\n"
+    return head + "\n".join(rows) if any(said.values()) else ""
+
+# %% ../nbs/api/27_docs.ipynb #67775bb3
+def _methods(symbol, shown) -> str:
     "The documented methods and properties that a class defines, as a list in Markdown."
     rows = []
     for name, value in vars(symbol).items() if inspect.isclass(symbol) else ():
-        target = getattr(value, "fget", getattr(value, "__func__", value))
         public = not name.startswith("_") and f"{symbol.__name__}.{name}" not in shown
-        if public and inspect.isfunction(target) and target.__doc__:
-            call = f".{name}" if isinstance(value, property) else signature(f".{name}", target)
-            rows.append(f"* `{call.partition(' -> ')[0]}`: {words_and_example(target.__doc__)[0]}")
+        if public and inspect.isfunction(_function_of(value)) and value.__doc__:
+            call = _signature(f".{name}", getattr(symbol, name))
+            anchor = f"{symbol.__name__}.{name}".lower()
+            call = call.partition(" -> ")[0]
+            rows.append(f"* [`{call}`]{{#{anchor}}}: {_words_and_example(value.__doc__)[0]}")
     return "\n".join(rows)
 
 
-def reference(name: str, symbol, level: int = 3, shown=(), source: str = "") -> str:
+def _reference(name: str, symbol, level: int = 3, shown=(), source: str = "") -> str:
     "The section of one symbol in Markdown."
-    words, example = words_and_example(symbol.__doc__)  # never that of a parent class
+    words, example = _words_and_example(symbol.__doc__)  # never that of a parent class
     link = f'[source]({source}){{target="_blank" style="float:right; font-size:smaller"}}'
     parts = [
         f"{'#' * level} `{name}` {{#{name.lower()}}}",
         link if source else "",
-        f"```python\n{signature(name, symbol)}\n```",
+        f"```python\n{_signature(name, symbol)}\n```",
         words,
-        argument_table(symbol),
-        methods(symbol, shown),
+        _argument_table(symbol),
+        _methods(symbol, shown),
         f"Example:\n\n```python\n{example}\n```" if example else "",
     ]
     return "\n\n".join(filter(None, parts))
 
-# %% ../nbs/api/27_docs.ipynb #7343ba0e
+# %% ../nbs/api/27_docs.ipynb #2658cbae
 class Reference(Processor):
     "Write the section of each public symbol of a page, and fold its source."
 
     def begin(self):
         module = f"acgan_nb.{re.sub(r'^[0-9]+_', '', Path(self.nb.path_).stem)}"
-        names = [c for c in map(shown_name, self.nb.cells) if c]
+        names = [c for c in map(_shown_name, self.nb.cells) if c]
         level, documented = 1, False
         for cell in self.nb.cells:
-            if name := shown_name(cell):
-                symbol = of_module(module, name)
-                cell.cell_type, cell.source = "markdown", reference(
-                    name, symbol, min(3, level + 1), names, source_url(module, name)
+            if name := _shown_name(cell):
+                symbol = _of_module(module, name)
+                cell.cell_type, cell.source = "markdown", _reference(
+                    name, symbol, min(3, level + 1), names, _source_url(module, name)
                 )
                 cell.pop("outputs", None)
                 documented = True
             elif cell.cell_type == "markdown":
-                level = ([level] + [len(h) for h in re.findall(r"^(#+) ", cell.source, re.MULTILINE)])[-1]
+                text = re.sub(r"^```.*?^```", "", cell.source, flags=re.MULTILINE | re.DOTALL)
+                level = [level, *map(len, re.findall(r"^(#+) ", text, re.MULTILINE))][-1]
             elif documented:
                 cell.source = cell.source.replace(_SHOWN, _FOLDED)
                 documented = False
@@ -168,22 +226,22 @@ class Reference(Processor):
 _SHOWN = '#| code-fold: show\n#| code-summary: "Exported source"\n'
 _FOLDED = '#| code-fold: true\n#| code-summary: "Source"\n'
 
-# %% ../nbs/api/27_docs.ipynb #fad728ed
-def shown_name(cell) -> str | None:
+# %% ../nbs/api/27_docs.ipynb #746e4fd0
+def _shown_name(cell) -> str | None:
     "The name in a cell `show_doc(name)`."
     found = re.search(r"^show_doc\(([\w.]+)\)$", cell.source, re.MULTILINE)
     return found[1] if found and cell.cell_type == "code" else None
 
 
-def of_module(module, name):
-    "The function or class of a dotted name; of a property, its function."
+def _of_module(module, name):
+    "The function, class, method or property of a dotted name."
     symbol = import_module(module)
     for part in name.split("."):
         symbol = getattr(symbol, part)
-    return getattr(symbol, "fget", symbol)
+    return symbol
 
 
-def source_url(module, name) -> str:
+def _source_url(module, name) -> str:
     "Where the repository defines a symbol; empty if it does so elsewhere."
     path, about = Path(find_spec(module).origin), SITE["settings"]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -191,21 +249,21 @@ def source_url(module, name) -> str:
             return f"{about['git_url']}/blob/{about['branch']}/acgan_nb/{path.name}#L{node.lineno}"
     return ""
 
-# %% ../nbs/api/27_docs.ipynb #91bd23f3
+# %% ../nbs/api/27_docs.ipynb #dff14d40
 _NAME = re.compile(r"(?<!\[)`([A-Za-z_][\w.]*)(\(\))?`(?!\])")
-MAIN = {"fit", "load"}  # plain words that are links without parentheses, too
+_MAIN = {"fit", "load"}  # plain words that are links without parentheses, too
 
 
 def add_links(cell):
     "Link the public names in the text of a cell, and in the Markdown that it has put out."
     if cell.cell_type == "markdown":
-        cell.source = link_names(cell.source)
+        cell.source = _link_names(cell.source)
     for output in cell.get("outputs", []):
         if text := output.get("data", {}).get("text/markdown"):
-            output["data"]["text/markdown"] = link_names("".join(text))
+            output["data"]["text/markdown"] = _link_names("".join(text))
 
-
-def link_names(text: str) -> str:
+# %% ../nbs/api/27_docs.ipynb #10497c4b
+def _link_names(text: str) -> str:
     "The same Markdown with links to the sections of public names."
     blocks = re.split(r"(^```.*?^```|^#+ .*?$|^    .*?$)", text, flags=re.MULTILINE | re.DOTALL)
     return "".join(b if i % 2 else _NAME.sub(_link, b) for i, b in enumerate(blocks))
@@ -213,18 +271,18 @@ def link_names(text: str) -> str:
 
 def _link(found):
     name, call = found.groups()
-    plain = re.fullmatch("[a-z]+", name) and not call and name not in MAIN
-    address = None if plain else sections().get(name.removeprefix("acgan_nb."))
+    plain = re.fullmatch("[a-z]+", name) and not call and name not in _MAIN
+    address = None if plain else _sections().get(name.removeprefix("acgan_nb."))
     return f"[{found[0]}]({address})" if address else found[0]
 
-# %% ../nbs/api/27_docs.ipynb #8dde4594
+# %% ../nbs/api/27_docs.ipynb #0afb86eb
 @lru_cache
-def sections() -> dict:
+def _sections() -> dict:
     "name -> address of its section, of all public names, alone and with their module."
     about, found = SITE["settings"], {}
     site = about["doc_host"] + about["doc_baseurl"]
     for module, symbols in SITE["syms"].items():
-        public = public_names(module)
+        public = _public_names(module)
         for name, (page, _) in symbols.items():
             inside = name.removeprefix(f"{module}.")
             if inside.partition(".")[0] in public:
@@ -233,7 +291,7 @@ def sections() -> dict:
     return found
 
 
-def public_names(module) -> set:
+def _public_names(module) -> set:
     "What `__all__` of a module lists."
     path = Path(find_spec(module).origin)
     for node in ast.parse(path.read_text(encoding="utf-8")).body:

@@ -5,6 +5,7 @@ import configparser
 import doctest
 import filecmp
 import importlib
+import inspect
 import json
 import os
 import re
@@ -216,7 +217,7 @@ def test_code_of_a_page_fits_its_column(page):
 
 def plain(text):
     "Letters and signs that remain when links are made, or lost, on the way."
-    return re.sub(r"[\s`\[\]]|\([^)\s]*\)", "", text)
+    return re.sub(r"[\s`]", "", re.sub(r"\[([^][]*)\]\([^)\s]*\)", r"\1", text))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -233,8 +234,9 @@ def test_no_text_of_a_page_is_lost(site, page):
 def anchors(site, page):
     "The sections of a page, as links name them."
     made = re.compile(r"^#+ +(.*?) *(?:\{#(\S+).*\})?$", re.MULTILINE)
-    found = set()
-    for title, name in made.findall("\n".join(texts(site, page))):
+    text = "\n".join(texts(site, page))
+    found = set(re.findall(r"\{#([\w.]+)\}", text))  # of methods
+    for title, name in made.findall(text):
         words = re.sub(r"[^\w\-. ]", "", re.sub(r"\]\([^)]*\)", "", title).lower())
         found.add((name or words.strip().replace(" ", "-").lstrip("0123456789-.")).lower())
     return found
@@ -435,3 +437,43 @@ def test_results_can_be_traced():
         assert isinstance(config["seed"], int)
         rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
         assert float(rows[-1].split(",")[0]) == config["steps"]
+
+
+def documented(page):
+    "The public functions and classes of an API page's module: (name, section on the site, object)."
+    module = importlib.import_module(f"acgan_nb.{re.sub('^api/[0-9]+_|.ipynb$', '', page)}")
+    found = [(name, getattr(module, name)) for name in module.__all__]
+    return [(n, o) for n, o in found if inspect.isfunction(o) or inspect.isclass(o)]
+
+
+API = [page for page in PAGES if page.startswith("api/") and "docs" not in page]
+
+
+@pytest.mark.parametrize("page", API)
+def test_reference_of_each_public_symbol(site, page):
+    "Its own words, signature and arguments as a table; nothing from a parent class, and its source folded."
+    text = "\n".join(texts(site, page))
+    assert not re.search(r"\*args, \*\*kwargs|Call self as a function|^show_doc", text, re.MULTILINE)
+    for name, symbol in documented(page):
+        [section] = re.findall(rf"^##+ `{name}` {{#{name.lower()}}}\n(.*)", text, re.MULTILINE | re.DOTALL)
+        signature = re.search(rf"```python\n{name}\((.*?)\)( -> .*)?\n```", section, re.DOTALL)
+        parameters = list(inspect.signature(symbol).parameters) if inspect.isfunction(symbol) else []
+        assert all(re.search(rf"\b{p}\b", signature[1]) for p in parameters)
+    folded = [s for s, _ in sources(site, page) if '#| code-fold: true\n#| code-summary: "Source"' in s]
+    assert folded or not documented(page)
+    code = "".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    assert max(map(len, code.splitlines()), default=0) <= 100
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_level_of_headings_is_skipped(site, page):
+    text = re.sub(r"^```.*?^```", "", "\n".join(texts(site, page)), flags=re.MULTILINE | re.DOTALL)
+    levels = [1] + [len(marks) for marks in re.findall(r"^(#+) ", text, re.MULTILINE)]
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:]))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_plain_words_are_no_links_to_functions(site, page):
+    "`joint`, `data` or `splits` alone are a value, an argument, a command."
+    linked = re.findall(rf"\[`([^`]+)`\]\({SITE}", "\n".join(texts(site, page)))
+    assert not [name for name in linked if re.fullmatch("[a-z]+", name) and name not in ("fit", "load")]
