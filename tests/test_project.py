@@ -88,9 +88,21 @@ def test_notebook_installs_itself_on_colab(path):
 
 @pytest.fixture(scope="module")
 def site(copy):
-    "The processed notebooks, as Quarto gets them."
-    in_copy(copy, "from nbdev.serve import proc_nbs; proc_nbs(force=True, n_workers=0)")
+    "The processed notebooks, as Quarto gets them from `nbdev_docs`."
+    quarto = copy / "bin" / "quarto"
+    quarto.parent.mkdir()
+    quarto.write_text("#!/bin/sh\nmkdir -p _docs && echo made by quarto > _docs/README.md\n")
+    quarto.chmod(0o755)
+    (copy / "nbs" / "index.ipynb").touch()  # newer than README.md, as in a fresh clone
+    path = f"os.environ['PATH'] = {str(quarto.parent)!r} + os.pathsep + os.environ['PATH']"
+    in_copy(copy, f"import os; {path}; from nbdev.quarto import nbdev_docs; nbdev_docs(n_workers=0)")
     return copy / "_proc"
+
+
+def test_docs_command_changes_no_file_of_the_project(site, copy):
+    tracked = [name for name in TRACKED if (copy / name).is_file() and (ROOT / name).is_file()]
+    assert "README.md" in tracked and "nbs/index.ipynb" in tracked and "acgan_nb/_modidx.py" in tracked
+    assert not [name for name in tracked if (copy / name).read_bytes() != (ROOT / name).read_bytes()]
 
 
 def sources(site, page):
