@@ -401,7 +401,7 @@ def test_live_generator_of_a_page_is_written_with_the_site(page, site):
 
 
 REPORTS = {f"`{name}`": f"{name}/report" for name in ("digits", "mnist", "mnist_adc", "cifar10")}
-REPORTS |= {"`mnist_adc`, $D$ sure": "mnist_adc/report_confidence_0.8"}
+REPORTS |= {"`mnist_adc`, resampled": "mnist_adc/report_confidence_0.8"}
 
 
 @pytest.mark.parametrize("title", REPORTS)
