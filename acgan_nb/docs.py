@@ -107,32 +107,75 @@ def _words_and_example(docstring: str) -> tuple[str, str]:
     ]
     return words, "".join(code).strip()
 
-# %% ../nbs/api/27_docs.ipynb #5104085e
+# %% ../nbs/api/27_docs.ipynb #3711e454
 _COMMON = {
+    "a": "Features (N, F)",
+    "accuracy": "Accuracy of each class, shape (K,)",
+    "b": "Features (M, F)",
+    "baseline": "Name of the trial to compare with",
+    "block": "Number of rows that are processed at a time",
     "class_logits": "Logits of P(C | X), shape (B, K)",
-    "class_names": "The name of each class",
+    "class_names": "Name of each class",
     "confidence": "Resample until D gives the requested class at least this probability",
-    "config": "The settings of a run, as in `config.json`",
+    "config": "Settings of a run, as in `config.json`",
+    "coordinate": "Index of the coordinate of z",
+    "count": "Number of images",
+    "data": "A data set",
     "discriminator": "Keras model: images -> source logits (B,), class logits (B, K)",
+    "draw": "Function seed -> `Dataset`",
+    "fake": "Features of generated images, shape (M, F)",
+    "features": "Features (N, F)",
+    "floor": "Largest accuracy of a class that counts as wrong",
     "folder": "A directory",
+    "folders": "Run directories",
+    "frames": "Images (N, H, W, C), N >= 3",
     "generator": "Keras model: [z, labels] -> images in [-1, 1]",
-    "history": "The history of a run: name -> list of values",
+    "groups": "Number of random groups",
+    "high": "Last value of the coordinate",
+    "history": "History of a run: name -> list of values",
+    "hits": "Values (N,)",
     "images": "uint8 images (N, H, W, C)",
+    "image_shape": "(H, W, C) of the images",
+    "indices": "Indices (N, k) of the nearest training images",
     "judge": "A frozen classifier",
+    "k": "Number of nearest neighbours",
+    "kind": '"constant", "linear" or "three_stage"',
     "labels": "Class ids, shape (N,); -1 for unlabelled images",
-    "num_classes": "The number of classes, K",
-    "outdir": "The run directory",
-    "report": "The result of `evaluate()`",
+    "least": "Smallest number of images per class",
+    "limit": "Value of the vertical line",
+    "low": "First value of the coordinate",
+    "measure": "Key of a measure",
+    "mode": '"paper" or "tensorflow", see `ms_ssim_configuration`',
+    "ms_ssim": "Mean MS-SSIM of each class, shape (K,)",
+    "num_classes": "Number of classes, K",
+    "options": "Option -> value",
+    "outdir": "Run directory",
+    "parts": "Names of parts",
+    "probabilities": "Class probabilities (N, K)",
+    "queries": "Number of samples and of test images",
+    "report": "Result of `evaluate()`",
+    "rows": "Rows of a table: a dict for each run",
     "run": "A trained run",
+    "runs": "Name -> run",
     "seed": "Random seed",
+    "settings": "Setting -> value",
     "signed_logits": 'Logits (B, 2K): "real, of class k", then "generated, of class k"',
+    "sizes": "Side lengths in pixels",
     "source_logits": "Logits of P(S = real | X), shape (B,)",
+    "spherical": "Interpolate along an arc instead of a line",
+    "split": "Name of the split",
+    "stddev": "Standard deviation of the noise",
+    "subset_size": "Number of images in a subset",
+    "subsets": "Number of random subsets",
     "test": "Real test images",
+    "threshold": "Smallest MS-SSIM of a class of low diversity",
     "train": "Real training images",
     "truncation": "Draw z from N(0, I) with every coordinate within this distance of 0",
+    "values": "Values (N,)",
+    "z": "Latent vectors (N, latent_dim)",
 }
 
-
+# %% ../nbs/api/27_docs.ipynb #7f5b693f
 def _meanings(symbol) -> dict:
     "name -> what the documentation says of each argument; an empty string if nothing."
     try:
@@ -199,7 +242,7 @@ def _reference(name: str, symbol, level: int = 3, shown=(), source: str = "") ->
     ]
     return "\n\n".join(filter(None, parts))
 
-# %% ../nbs/api/27_docs.ipynb #2658cbae
+# %% ../nbs/api/27_docs.ipynb #9883722a
 class Reference(Processor):
     "Write the section of each public symbol of a page, and fold its source."
 
@@ -218,7 +261,7 @@ class Reference(Processor):
             elif cell.cell_type == "markdown":
                 text = re.sub(r"^```.*?^```", "", cell.source, flags=re.MULTILINE | re.DOTALL)
                 level = [level, *map(len, re.findall(r"^(#+) ", text, re.MULTILINE))][-1]
-            elif documented:
+            elif documented or "fold" in cell.directives_:
                 cell.source = cell.source.replace(_SHOWN, _FOLDED)
                 documented = False
 

@@ -458,7 +458,7 @@ def documented(page):
     return [(n, o) for n, o in found if inspect.isfunction(o) or inspect.isclass(o)]
 
 
-API = [page for page in PAGES if page.startswith("api/") and "docs" not in page]
+API = [page for page in PAGES if page.startswith("api/") and page != "api/27_docs.ipynb"]
 
 
 @pytest.mark.parametrize("page", API)
@@ -489,3 +489,15 @@ def test_plain_words_are_no_links_to_functions(site, page):
     "`joint`, `data` or `splits` alone are a value, an argument, a command."
     linked = re.findall(rf"\[`([^`]+)`\]\({SITE}", "\n".join(texts(site, page)))
     assert not [name for name in linked if re.fullmatch("[a-z]+", name) and name not in ("fit", "load")]
+
+
+def test_page_of_the_command_line_has_the_help_and_an_example_of_each_command():
+    from click.testing import CliRunner
+
+    from acgan_nb.cli import main
+
+    shown = "".join("".join(o.get("text", "")) for _, outputs in own_cells("api/26_cli.ipynb") for o in outputs or ())
+    assert set(main.commands) == set(re.findall(r"^\$ acgan (\w+) (?!no_)", shown, re.MULTILINE))
+    for command in ([], *([name] for name in main.commands)):
+        help_text = CliRunner().invoke(main, [*command, "--help"], prog_name="acgan").output
+        assert help_text in shown, command
