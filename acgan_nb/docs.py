@@ -107,15 +107,18 @@ def _words_and_example(docstring: str) -> tuple[str, str]:
     ]
     return words, "".join(code).strip()
 
-# %% ../nbs/api/27_docs.ipynb #3711e454
+# %% ../nbs/api/27_docs.ipynb #f1fbdb05
 _COMMON = {
     "a": "Features (N, F)",
     "accuracy": "Accuracy of each class, shape (K,)",
+    "arch": "Name of an architecture",
     "b": "Features (M, F)",
     "baseline": "Name of the trial to compare with",
+    "batch_size": "Images per batch",
     "block": "Number of rows that are processed at a time",
     "class_logits": "Logits of P(C | X), shape (B, K)",
     "class_names": "Name of each class",
+    "classes": "Class ids or names",
     "confidence": "Resample until D gives the requested class at least this probability",
     "config": "Settings of a run, as in `config.json`",
     "coordinate": "Index of the coordinate of z",
@@ -124,6 +127,7 @@ _COMMON = {
     "discriminator": "Keras model: images -> source logits (B,), class logits (B, K)",
     "draw": "Function seed -> `Dataset`",
     "fake": "Features of generated images, shape (M, F)",
+    "feature_judge": "Judge for distances and Inception score; by default the one that classifies",
     "features": "Features (N, F)",
     "floor": "Largest accuracy of a class that counts as wrong",
     "folder": "A directory",
@@ -157,25 +161,28 @@ _COMMON = {
     "rows": "Rows of a table: a dict for each run",
     "run": "A trained run",
     "runs": "Name -> run",
+    "samples": "Generated images, or their number",
     "seed": "Random seed",
     "settings": "Setting -> value",
     "signed_logits": 'Logits (B, 2K): "real, of class k", then "generated, of class k"',
+    "size": "Side length in pixels",
     "sizes": "Side lengths in pixels",
     "source_logits": "Logits of P(S = real | X), shape (B,)",
     "spherical": "Interpolate along an arc instead of a line",
     "split": "Name of the split",
     "stddev": "Standard deviation of the noise",
+    "steps": "Number of steps",
     "subset_size": "Number of images in a subset",
     "subsets": "Number of random subsets",
     "test": "Real test images",
     "threshold": "Smallest MS-SSIM of a class of low diversity",
     "train": "Real training images",
     "truncation": "Draw z from N(0, I) with every coordinate within this distance of 0",
-    "values": "Values (N,)",
+    "values": "Values",
     "z": "Latent vectors (N, latent_dim)",
 }
 
-# %% ../nbs/api/27_docs.ipynb #7f5b693f
+# %% ../nbs/api/27_docs.ipynb #2b5526cd
 def _meanings(symbol) -> dict:
     "name -> what the documentation says of each argument; an empty string if nothing."
     try:
@@ -196,9 +203,9 @@ def _said(docstring) -> dict:
 
 def _line(meaning):
     meaning = " ".join(meaning.split()).replace("|", "\\|")
-    return meaning[:1].upper() + meaning[1:]
+    return meaning if re.match(r"\w*\d", meaning) else meaning[:1].upper() + meaning[1:]
 
-# %% ../nbs/api/27_docs.ipynb #9fde779c
+# %% ../nbs/api/27_docs.ipynb #24fd8e41
 def _argument_table(symbol) -> str:
     "The arguments of a symbol in Markdown, or an empty string."
     said, rows = _meanings(symbol), []
@@ -210,7 +217,7 @@ def _argument_table(symbol) -> str:
         default = "" if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) else default
         name = str(p.replace(annotation=p.empty, default=p.empty))
         rows.append(f"| `{name}` | {kind} | {default} | {said[p.name]} |".replace("|  |", "| |"))
-    head = "| argument | type | default | meaning |\n|---|---|---|---|\n"
+    head = "| argument | type | default | meaning |\n|---|---|---|--------|\n"
     return head + "\n".join(rows) if any(said.values()) else ""
 
 # %% ../nbs/api/27_docs.ipynb #67775bb3
