@@ -501,3 +501,19 @@ def test_page_of_the_command_line_has_the_help_and_an_example_of_each_command():
     for command in ([], *([name] for name in main.commands)):
         help_text = CliRunner().invoke(main, [*command, "--help"], prog_name="acgan").output
         assert help_text in shown, command
+
+
+USED = "settings models gan train runs sampling losses heads metrics evaluation report plots sweeps trials export"
+
+
+@pytest.mark.parametrize("page", [p for p in API if p[7:-6] in USED.split()])
+def test_pages_that_people_use_explain_each_argument_and_show_each_function_at_work(site, page):
+    cells = sources(site, page)
+    folded = 'code-summary: "'
+    for name, symbol in documented(page):
+        [at] = [i for i, (s, _) in enumerate(cells) if re.search(rf"^##+ `{name}` ", s, re.MULTILINE)]
+        rows = re.findall(r"^\| `.*\| (.*) \|$", cells[at][0], re.MULTILINE)
+        assert all(meaning.strip() for meaning in rows), name
+        later = "\n".join(s for s, outputs in cells[at:] if outputs is not None and folded not in s)
+        works = "Example:" in cells[at][0] or re.search(rf"\b{name}\b", later)
+        assert works or not inspect.isfunction(symbol), name
