@@ -107,7 +107,7 @@ def _words_and_example(docstring: str) -> tuple[str, str]:
     ]
     return words, "".join(code).strip()
 
-# %% ../nbs/api/27_docs.ipynb #899bf39a
+# %% ../nbs/api/27_docs.ipynb #7adeefc1
 _COMMON = {
     "a": "Features (N, F)",
     "accuracy": "Accuracy of each class, shape (K,)",
@@ -156,7 +156,7 @@ _COMMON = {
     "k": "Number of nearest neighbours",
     "kernel": "Side length of the kernel",
     "kind": '"constant", "linear" or "three_stage"',
-    "labels": "Class ids, shape (N,); -1 for unlabelled images",
+    "labels": "Class ids, shape (N,)",
     "least": "Smallest number of images per class",
     "limit": "Value of the vertical line",
     "low": "First value of the coordinate",
@@ -184,9 +184,9 @@ _COMMON = {
     "rows": "Rows of a table: a dict for each run",
     "run": "A trained run",
     "runs": "Name -> run",
-    "samples": "Generated images, or their number",
+    "samples": "Generated images",
     "seed": "Random seed",
-    "seeds": "Seeds, or their number",
+    "seeds": "Random seeds",
     "settings": "Setting -> value",
     "signal": "Number of the signal",
     "signed_logits": 'Logits (B, 2K): "real, of class k", then "generated, of class k"',

@@ -427,6 +427,8 @@ def load_generator(self: Ensemble, split: str):
 def load_ensemble(outdir) -> Ensemble:
     """The directory of `splits` -> one generator of all classes. One-line errors.
 
+    `outdir`: the directory of `splits`.
+
     With the shipped model of digits as the only split:
 
     >>> import tempfile
