@@ -279,14 +279,14 @@ def _reference(name: str, symbol, level: int = 3, shown=(), source: str = "") ->
     ]
     return "\n\n".join(filter(None, parts))
 
-# %% ../nbs/api/27_docs.ipynb #9883722a
+# %% ../nbs/api/27_docs.ipynb #f5802c38
 class Reference(Processor):
     "Write the section of each public symbol of a page, and fold its source."
 
     def begin(self):
         module = f"acgan_nb.{re.sub(r'^[0-9]+_', '', Path(self.nb.path_).stem)}"
         names = [c for c in map(_shown_name, self.nb.cells) if c]
-        level, documented = 1, False
+        level, own = 1, {name.rpartition(".")[2] for name in names}
         for cell in self.nb.cells:
             if name := _shown_name(cell):
                 symbol = _of_module(module, name)
@@ -294,15 +294,14 @@ class Reference(Processor):
                     name, symbol, min(3, level + 1), names, _source_url(module, name)
                 )
                 cell.pop("outputs", None)
-                documented = True
             elif cell.cell_type == "markdown":
                 text = re.sub(r"^```.*?^```", "", cell.source, flags=re.MULTILINE | re.DOTALL)
                 level = [level, *map(len, re.findall(r"^(#+) ", text, re.MULTILINE))][-1]
-            elif documented or "fold" in cell.directives_:
+            elif "fold" in cell.directives_ or own.intersection(_DEFINED.findall(cell.source)):
                 cell.source = cell.source.replace(_SHOWN, _FOLDED)
-                documented = False
 
 
+_DEFINED = re.compile(r"^(?:def|class) (\w+)", re.MULTILINE)
 _SHOWN = '#| code-fold: show\n#| code-summary: "Exported source"\n'
 _FOLDED = '#| code-fold: true\n#| code-summary: "Source"\n'
 

@@ -471,8 +471,10 @@ def test_reference_of_each_public_symbol(site, page):
         signature = re.search(rf"```python\n{name}\((.*?)\)( -> .*)?\n```", section, re.DOTALL)
         parameters = list(inspect.signature(symbol).parameters) if inspect.isfunction(symbol) else []
         assert all(re.search(rf"\b{p}\b", signature[1]) for p in parameters)
-    folded = [s for s, _ in sources(site, page) if '#| code-fold: true\n#| code-summary: "Source"' in s]
-    assert folded or not documented(page)
+    folded = [s for s, _ in sources(site, page) if s.startswith('#| code-fold: true\n#| code-summary: "Source"')]
+    for name, _ in documented(page):
+        exported = [s for s, _ in own_cells(page) if re.search(rf"^#\| exports\n(.*\n)*(def|class) {name}\b", s)]
+        assert not exported or [s for s in folded if re.search(rf"^(def|class) {name}\b", s, re.MULTILINE)]
     code = "".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     assert max(map(len, code.splitlines()), default=0) <= 100
 
