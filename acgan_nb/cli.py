@@ -75,7 +75,7 @@ _FOLDER = click.Path(path_type=Path)
 @click.argument("data")
 @with_options(*setting_options(*ROWS))
 @click.option("--outdir", type=_FOLDER, help="Run directory [default: runs/DATA].")
-@click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with a run.")
+@click.option("--resume/--no-resume", default=True, show_default=True, help="Resume an existing run.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def _train(data, outdir, quiet, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
@@ -214,7 +214,7 @@ real_options = [
 @with_options(*real_options)
 @click.option("--coordinate", default=0, show_default=True, help="Coordinate of z to sweep.")
 def _plot(run, data, data_dir, coordinate):
-    "Draw RUN's curves, real beside generated images, and a sweep of one latent coordinate."
+    "Plot RUN's training curves, real and generated images, and a sweep of one latent coordinate."
     from acgan_nb.storage import check_run, replacing
 
     check_run(run)
@@ -263,7 +263,7 @@ def _two_stage(run, judge, train, seed):
 @with_options(*map(setting_option, EVALUATION.values()))
 @click.option("--two-stage", is_flag=True, help="Also the paper's protocol: 50k/10, then 25k/5.")
 def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, features, two_stage, **options):
-    """Measure RUN's samples beside real images; write report.json and .html into it.
+    """Evaluate RUN's samples against real images; write report.json and .html into it.
 
     With --best, report_best.*; with --truncation 1.5, report_truncation_1.5.*; and so on."""
     from acgan_nb.storage import check_run
@@ -295,7 +295,7 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
 @main.command("compare")
 @click.argument("runs", type=_FOLDER, nargs=-1, required=True)
 def _compare(runs):
-    "The reports of several RUNS side by side."
+    "Compare the reports of several RUNS."
     start_backend()
     from acgan_nb.report import compare as side_by_side
 
@@ -330,7 +330,7 @@ any other TFDS image-classification name, or a folder of class folders"""
 @click.option("--split", default="train", show_default=True)
 @with_options(*setting_options("classes", "size", "data_dir", "value_range"))
 def _data(name, split, **options):
-    "List the data sets that load by name, or describe NAME as training sees it."
+    "List the data sets that load by name, or describe NAME as training gets it."
     if name is None:
         return say(_LISTED)
     from acgan_nb.sources import check_name
@@ -398,7 +398,7 @@ def _finish(ctx, rows):
 @with_options(*setting_options("classes"), *sweep_options)
 @click.pass_context
 def _sweep(ctx, data, options, preset, outdir, quiet, **settings):
-    "Train every combination of a grid on DATA, in parallel by Ray; the same command goes on."
+    "Train every combination of a grid on DATA, in parallel on Ray; the same command resumes."
     start_backend()
     from acgan_nb import sweeps
     from acgan_nb.settings import check_choice
@@ -421,7 +421,7 @@ def _sweep(ctx, data, options, preset, outdir, quiet, **settings):
 @with_options(*sweep_options)
 @click.pass_context
 def _splits(ctx, data, group_size, outdir, quiet, **settings):
-    "Train one model per group of DATA's classes, in parallel by Ray; the same command goes on."
+    "Train one model per group of DATA's classes, in parallel on Ray; the same command resumes."
     start_backend()
     from acgan_nb.sweeps import splits as train_splits
 
