@@ -341,10 +341,10 @@ def add_links(cell):
         if text := output.get("data", {}).get("text/markdown"):
             output["data"]["text/markdown"] = _link_names("".join(text))
 
-# %% ../nbs/api/27_docs.ipynb #10497c4b
+# %% ../nbs/api/27_docs.ipynb #79f78a37
 def _link_names(text: str) -> str:
     "The same Markdown with links to the sections of public names."
-    blocks = re.split(r"(^```.*?^```|^#+ .*?$|^    .*?$)", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.split(r"(^```.*?^```|^#+ .*?$|^    .*?$|^\| `\w+` \|)", text, flags=re.MULTILINE | re.DOTALL)
     return "".join(b if i % 2 else _NAME.sub(_link, b) for i, b in enumerate(blocks))
 
 
