@@ -29,7 +29,7 @@ setup(
     packages=[*find_packages(include=[cfg["lib_path"], cfg["lib_path"] + ".*"]), RESULTS, LIVE],
     package_dir={RESULTS: "results", LIVE: "nbs/live"},
     package_data={cfg["lib_name"]: ["frozen/*"], RESULTS: SHIPPED, LIVE: LIVE_FILES},
-    python_requires=f">={cfg['min_python']}",
+    python_requires=f">={cfg['min_python']},<{cfg['below_python']}",  # where TensorFlow is
     install_requires=cfg["requirements"].split(),
     extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in EXTRAS},
     entry_points={
