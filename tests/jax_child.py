@@ -50,7 +50,7 @@ ARCHITECTURES["tiny"] = Architecture(
 DIGITS = load("digits")
 DATA = Dataset(DIGITS.images, DIGITS.labels, name="arrays")
 TINY = dict(arch="tiny", batch_size=40, log_every=3, verbose=False)
-TINY |= dict(augment="color,translation,cutout", flip=True)
+AUGMENTED = dict(augment="color,translation,cutout", flip=True, **TINY)
 
 
 def weights(gan):
@@ -95,7 +95,7 @@ def resumed(folder):
     run = {}
     for name, parts, most in (("whole", [6], 1), ("halves", [3, 6], 1), ("portions", [6], 4)):
         for steps in parts:
-            options = dict(steps=steps, steps_per_execution=most, **TINY)
+            options = dict(steps=steps, steps_per_execution=most, **AUGMENTED)
             run[name] = fit(DATA, outdir=folder / name, **options)
     whole = weights(run["whole"].gan)
     sample = run["whole"].sample(3, count=2)
