@@ -13,11 +13,12 @@ import numpy as np
 from fastcore.basics import patch
 from keras import ops
 
+from .augment import flipped, views
 from .data import from_pixels
 from .devices import average, has_gpu, replica, shard
 from .gradients import Adam, apply_gradients, average_gradients, global_norm, pullback
 from .heads import head_of
-from .losses import discriminator_loss, generator_loss
+from .losses import discriminator_loss, generator_loss, slope_penalty
 from .models import ActivationNoise
 from .randomness import check_draws, initial_seeds, random_states, set_random_state
 from .settings import ROWS, check_value, complete, nearest, pick, rows_of
@@ -251,16 +252,37 @@ def class_accuracy(class_logits, labels):
     right = ops.cast(ops.cast(ops.argmax(class_logits, axis=-1), "int32") == labels, "float32")
     return ops.sum(right * labelled) / shared_count(labels)
 
+# %% ../nbs/api/11_gan.ipynb #60146429
+@patch(as_prop=True)
+def network_variables(self: ACGAN):
+    "All variables of G and D: weights, batch statistics, random states."
+    return [*self.generator.variables, *self.discriminator.variables]
+
+# %% ../nbs/api/11_gan.ipynb #efac7546
+@patch
+def discriminate_with_slope(self: ACGAN, real, fake, training=True):
+    "D's outputs on real and on generated images, and E|ds/dx|^2 / 2; None if it is not wanted."
+    if not (training and self.game["r1"]):
+        return *self.discriminate(real, fake, training), None
+
+    def source(real):
+        outputs = self.discriminate(real, fake)
+        return ops.sum(outputs[0][0]), outputs
+
+    total, outputs, by_real = pullback(source, inputs=[real], state=self.network_variables)
+    return *outputs, slope_penalty(*by_real(ops.ones_like(total)))
+
 # %% ../nbs/api/11_gan.ipynb #9d946aa3
 @patch
 def d_objective(self: ACGAN, real, real_labels, fake, fake_labels, training=True):
-    "-(L_S + L_C), and what is logged about it."
-    real_outputs, fake_outputs = self.discriminate(real, fake, training)
+    "-(L_S + L_C) + R_1, and what is logged about it."
+    real_outputs, fake_outputs, slope = self.discriminate_with_slope(real, fake, training)
     options = dict(class_term=self.head.d_term, real_count=shared_count(real_labels))
     options |= pick(self.game, "discriminator_loss")
     loss, terms = discriminator_loss(
         real_outputs, fake_outputs, real_labels, fake_labels, **options
     )
+    loss = loss if slope is None else loss + self.game["r1"] * slope
     return loss, {
         **terms,
         "d_loss": loss,
@@ -281,12 +303,6 @@ def g_objective(self: ACGAN, fake, fake_labels, training=True):
     return loss, {"g_loss": loss, "d_gz_after": source_probability(outputs[0])}
 
 # %% ../nbs/api/11_gan.ipynb #8715e796
-@patch(as_prop=True)
-def network_variables(self: ACGAN):
-    "All variables of G and D: weights, batch statistics, random states."
-    return [*self.generator.variables, *self.discriminator.variables]
-
-
 @patch
 def update_discriminator(self: ACGAN, real, real_labels, fake, fake_labels):
     "One update of D. Returns what is logged."
@@ -302,14 +318,15 @@ def update_discriminator(self: ACGAN, real, real_labels, fake, fake_labels):
 
 # %% ../nbs/api/11_gan.ipynb #4da98a05
 @patch
-def update_generator(self: ACGAN, fake, fake_labels, by_weights):
+def update_generator(self: ACGAN, fake, fake_labels, by_weights, view=lambda images: images):
     """One update of G. Returns what is logged.
 
-    `by_weights` turns the gradient by the images `fake` into those by G's weights."""
+    `by_weights` turns the gradient by the images `fake` into those by G's weights; `view(fake)`
+    is what D sees of them."""
     weights = self.generator.trainable_variables
 
     def objective(fake):
-        return self.g_objective(fake, fake_labels)
+        return self.g_objective(view(fake), fake_labels)
 
     loss, logs, by_images = pullback(objective, inputs=[fake], state=self.network_variables)
     gradients = average_gradients(by_weights(*by_images(ops.ones_like(loss))))
@@ -326,8 +343,10 @@ def adversarial_update(self: ACGAN, real, real_labels, z, fake_labels):
 
     weights, state = self.generator.trainable_variables, self.network_variables
     fake, _, by_weights = pullback(make_images, weights, state=state)
-    d_logs = self.update_discriminator(real, real_labels, fake, fake_labels)
-    g_logs = self.update_generator(fake, fake_labels, by_weights)
+    count = ops.shape(real)[0] * replica()[1]
+    of_real, of_fake, in_g_turn = views(self.game["augment"], count, self.seed_generator)
+    d_logs = self.update_discriminator(of_real(real), real_labels, of_fake(fake), fake_labels)
+    g_logs = self.update_generator(fake, fake_labels, by_weights, in_g_turn)
     return average({**d_logs, **g_logs})
 
 # %% ../nbs/api/11_gan.ipynb #6c4f0b30
@@ -378,7 +397,10 @@ def step(self: ACGAN, batch):
     self.set_randomness(step)
     if self.game["activation_noise"] is not None:
         self.set_activation_noise(self.game["activation_noise"](step))
-    z, fake_labels = self.draw(ops.shape(real)[0] * replica()[1])
+    count = ops.shape(real)[0] * replica()[1]
+    z, fake_labels = self.draw(count)
+    if self.game["flip"]:
+        real = flipped(real, count, self.seed_generator)
     logs = self.adversarial_update(real, real_labels, z, fake_labels)
     self.update_ema()
     return self.log(logs)

@@ -172,6 +172,18 @@ def discriminator_loss(
     weights = 1.0, 1.0, class_weight, class_weight * class_loss_on_fake
     return weighted_sum(terms.values(), weights), terms
 
+# %% ../nbs/api/05_losses.ipynb #005cc162
+def slope_penalty(gradients):
+    """E[|g|^2] / 2 of gradients (B, ...) of the source logits by the images: a float32 scalar.
+
+    Mescheder et al. 2018, equation 9, without gamma.
+
+    >>> float(slope_penalty(ops.array([[3.0, 4.0], [0.0, 1.0]])))  # (25 + 1) / 2 / 2
+    6.5
+    """
+    g = ops.cast(gradients, "float32")
+    return 0.5 * ops.sum(ops.square(g)) / ops.cast(ops.shape(g)[0], "float32")
+
 # %% ../nbs/api/05_losses.ipynb #9f34f498
 _GENERATOR_SOURCE_TERMS = {  # from the source logits of generated images
     "non_saturating": lambda s: source_loss(s, True),  # -E[log P(S=real|X_fake)]

@@ -238,6 +238,15 @@ class Settings:
         0.0, "One-sided smoothing of the source label of real images", part="discriminator_loss",
         low=0, below=1
     )
+    augment: str = reading(
+        "none", "Differentiable augmentation of all that D sees, in both turns", part="game",
+        choices=("none", "color", "translation", "cutout", "color,translation", "color,cutout",
+                 "translation,cutout", "color,translation,cutout")
+    )
+    flip: bool = reading(False, "Mirror half of the real images, at random", part="game")
+    r1: float = reading(
+        0.0, "Weight gamma of the R1 penalty on D's source logit; 0: none", part="game", low=0
+    )
     batch_statistics: str = reading(
         "separate", "D's batch norm over real and generated images", part="game",
         choices=("separate", "joint")
@@ -284,7 +293,7 @@ def rows_of(*parts) -> list[Row]:
     """The rows of these parts, in their order.
 
     >>> [row.name for row in rows_of("generator_loss", "game")]
-    ['objective', 'g_class_weight', 'batch_statistics']
+    ['objective', 'g_class_weight', 'augment', 'flip', 'r1', 'batch_statistics']
     """
     return [row for row in ROWS.values() if row.part in parts]
 

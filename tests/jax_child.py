@@ -7,6 +7,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 if __name__ == "__main__":
     os.environ["KERAS_BACKEND"] = "jax"
@@ -17,6 +18,7 @@ if __name__ == "__main__":
 import keras
 import numpy as np
 
+from acgan_nb.augment import _augmented
 from acgan_nb.data import Dataset, load
 from acgan_nb.gan import ACGAN
 from acgan_nb.devices import data_parallel, distribution_scope
@@ -48,6 +50,7 @@ ARCHITECTURES["tiny"] = Architecture(
 DIGITS = load("digits")
 DATA = Dataset(DIGITS.images, DIGITS.labels, name="arrays")
 TINY = dict(arch="tiny", batch_size=40, log_every=3, verbose=False)
+AUGMENTED = dict(augment="color,translation,cutout", flip=True, **TINY)
 
 
 def weights(gan):
@@ -55,18 +58,25 @@ def weights(gan):
 
 
 def later_step(folder):
-    "The same with spectral norm and ReACGAN's head."
-    return one_step(folder, spectral_norm=True, class_head="d2d_ce")
+    "The same with spectral norm, ReACGAN's head, augmented images and the R1 penalty."
+    numbers = np.random.default_rng(1).random((3, 20, 7)).astype("float32")
+
+    def views(kinds, count, seed):  # the backends draw other numbers
+        return [partial(_augmented, numbers=n, kinds=kinds) for n in numbers]
+
+    with patch("acgan_nb.gan.views", views):
+        game = dict(augment="color,translation,cutout", r1=0.5)
+        return one_step(folder, "d2d_ce", game, spectral_norm=True)
 
 
-def one_step(folder, class_head="acgan", **layers):
+def one_step(folder, class_head="acgan", game={}, **layers):
     "One step without dropout or noise, from given weights and inputs: all weights and the logs."
     rows = ARCHITECTURES["tiny"]
     still = tuple(row._replace(dropout=0) for row in rows.discriminator)
     ARCHITECTURES["still"] = rows._replace(discriminator=still)
     d = build_discriminator("still", class_head=class_head, **layers)
     gan = ACGAN(build_generator("still"), d)
-    gan.compile(*(keras.optimizers.SGD(0.1) for _ in range(2)))
+    gan.compile(*(keras.optimizers.SGD(0.1) for _ in range(2)), **game)
     rng = np.random.default_rng(0)
     for w in gan.weights:
         if "moving_variance" not in w.path and "iteration" not in w.path:
@@ -85,7 +95,7 @@ def resumed(folder):
     run = {}
     for name, parts, most in (("whole", [6], 1), ("halves", [3, 6], 1), ("portions", [6], 4)):
         for steps in parts:
-            options = dict(steps=steps, steps_per_execution=most, **TINY)
+            options = dict(steps=steps, steps_per_execution=most, **AUGMENTED)
             run[name] = fit(DATA, outdir=folder / name, **options)
     whole = weights(run["whole"].gan)
     sample = run["whole"].sample(3, count=2)

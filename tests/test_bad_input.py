@@ -188,6 +188,9 @@ FIT = {  # data, keywords, fragment
     "class head unknown": (DATA, dict(class_head="sngan"), "one of 'acgan', 'adc', 'd2d_ce', got"),
     "ADC without fakes": (
         DATA, dict(class_head="adc", class_loss_on_fake=False), "'adc' needs class_loss_on_fake=True"),
+    "augment, no choice": (DATA, dict(augment="colour"), "augment must be one of 'none', 'color',"),
+    "flip a number": (DATA, dict(flip=1.5), "flip must be one of True, False, got 1.5"),
+    "R1 negative": (DATA, dict(r1=-1), "r1 must be a number at least 0"),
     "spectral norm a number": (DATA, dict(spectral_norm=1.5), "spectral_norm must be one of True,"),
     "evaluate_every, few labels": (
         hide_labels(load("digits"), 40), dict(evaluate_every=1), "10 pairs need 5"),

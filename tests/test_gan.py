@@ -83,29 +83,44 @@ GAMES = [
     dict(objective="minimax"),
     dict(class_weight=0.5),
     dict(class_weight=0.5, g_class_weight=0.1),
+    dict(r1=0.7),
+    dict(flip=True),
+    dict(augment="color", flip=True, r1=0.7),
 ]
+SEEN = {  # what D sees of real and of generated images, and in G's turn
+    "none": [lambda x: x] * 3,
+    "color": [lambda x: 0.5 * x + 0.1, lambda x: 0.7 * x - 0.2, lambda x: 1.3 * x + 0.05],
+}
 
 
 @pytest.mark.parametrize("game", GAMES, ids=str)
-def test_step_maximises_what_the_paper_says(game):
-    gan = tiny_gan(**game)
+def test_step_maximises_what_the_paper_says(game, monkeypatch):
+    monkeypatch.setattr("acgan_nb.gan.views", lambda kinds, count, seed: SEEN[kinds])
+    of_real, of_fake, in_g_turn = SEEN[game.get("augment", "none")]
+    gan, r1 = tiny_gan(**game), game.get("r1", 0)
     weight = game.get("class_weight", 1.0)
     g_weight = game.get("g_class_weight", weight)
     rng = np.random.default_rng(0)
     real, real_labels = rng.uniform(-1, 1, (B, PIXELS)), np.array([0, 1, 2, -1, 1, -1])
     gan.set_randomness(0)
     fake_labels = np.asarray(gan.draw(B)[1])
+    shown = real
+    if "flip" in game:
+        chosen = np.asarray(keras.random.uniform((B,), seed=gan.seed_generator)) < 0.5
+        assert 0 < chosen.sum() < B
+        shown = np.where(chosen[:, None], real[:, ::-1], real)
     table = gan.generator.get_weights()[0].astype(float)
     w, b = (a.astype(float) for a in gan.discriminator.get_weights())
 
-    def d_gain(w, b):  # D maximises L_S + L_C
-        l_s, l_c = likelihoods(w, b, real, real_labels, table[fake_labels], fake_labels)
-        return l_s + weight * l_c
+    def d_gain(w, b):  # D maximises L_S + L_C - R_1; the slope of a linear D is its weight
+        seen = of_real(shown), real_labels, of_fake(table[fake_labels]), fake_labels
+        l_s, l_c = likelihoods(w, b, *seen)
+        return l_s + weight * l_c - r1 / 2 * np.sum(w[:, K] ** 2)
 
     new_w, new_b = ascend(lambda a: d_gain(a, b), w), ascend(lambda a: d_gain(w, a), b)
 
     def g_gain(table):  # G maximises L_C - L_S, against the updated D
-        fake = table[fake_labels]
+        fake = in_g_turn(table[fake_labels])
         l_s, l_c = likelihoods(new_w, new_b, real, real_labels, fake, fake_labels)
         if game.get("objective") == "minimax":
             return g_weight * l_c - l_s
@@ -201,6 +216,7 @@ def test_step_with_a_later_head_or_spectral_norm(head):
 def test_spectral_norm_holds_while_training_and_resumes(tmp_path):
     "Singular values of the kernels in use are about 1; halves make a whole; a run loads."
     options = dict(class_head="d2d_ce", spectral_norm=True, mixed_precision=True, verbose=False)
+    options |= dict(augment="color,translation,cutout", flip=True, r1=0.1)
     whole = fit("digits", steps=24, outdir=tmp_path / "whole", **options)
     for steps in (12, 24):
         halves = fit("digits", steps=steps, outdir=tmp_path / "halves", **options)

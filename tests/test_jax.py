@@ -67,7 +67,7 @@ def test_a_run_can_change_its_backend(found, folder, tmp_path):
     samples = load_run(outdir).sample(3, count=2)
     assert samples.shape == (2, 8, 8, 1) and samples.dtype == np.uint8
     assert abs(samples.astype(int) - found["resumed"]["sample"]).max() <= 1
-    more = fit(jax_child.DATA, steps=8, outdir=outdir, **jax_child.TINY)
+    more = fit(jax_child.DATA, steps=8, outdir=outdir, **jax_child.AUGMENTED)
     assert more.history["step"] == [3, 6, 8]
     assert "tensorflow" in more.config["versions"] and np.isfinite(more.history["g_loss"]).all()
 
