@@ -256,6 +256,8 @@ def class_accuracy(class_logits, labels):
 def d_objective(self: ACGAN, real, real_labels, fake, fake_labels, training=True):
     "-(L_S + L_C), and what is logged about it."
     real_outputs, fake_outputs = self.discriminate(real, fake, training)
+    real_outputs = self.head.given(real_outputs, real_labels)
+    fake_outputs = self.head.given(fake_outputs, fake_labels)
     options = dict(class_term=self.head.d_term, real_count=shared_count(real_labels))
     options |= pick(self.game, "discriminator_loss")
     loss, terms = discriminator_loss(
@@ -274,7 +276,7 @@ def d_objective(self: ACGAN, real, real_labels, fake, fake_labels, training=True
 @patch
 def g_objective(self: ACGAN, fake, fake_labels, training=True):
     "-(L_C - L_S) as far as it depends on G, and what is logged about it."
-    outputs = self.discriminator(fake, training=training)
+    outputs = self.head.given(self.discriminator(fake, training=training), fake_labels)
     options = dict(class_term=self.head.g_term, class_weight=self.game["g_class_weight"])
     options |= pick(self.game, "generator_loss")
     loss, _ = generator_loss(outputs, fake_labels, **options)

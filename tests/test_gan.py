@@ -12,7 +12,7 @@ from keras import layers
 from acgan_nb.data import Dataset, from_pixels, hide_labels, load
 from acgan_nb.evaluation import discriminator_accuracy
 from acgan_nb.gan import ACGAN, LOGS
-from acgan_nb.heads import DiscriminativeHead, ProxyHead, SoftSigmoid
+from acgan_nb.heads import HEADS, DiscriminativeHead, ProxyHead, SoftSigmoid
 from acgan_nb.judges import load_judge
 from acgan_nb.losses import class_loss, d2d_ce_loss
 from acgan_nb.models import (
@@ -37,6 +37,7 @@ def tiny_gan(spectral_norm=False, **options):
     x = keras.Input((1, PIXELS, 1))
     heads = {"acgan": (K + 1, SoftSigmoid()), "adc": (2 * K + 1, DiscriminativeHead())}
     heads["d2d_ce"] = E + 1, ProxyHead(K)
+    heads |= {name: (HEADS[name].units(K), HEADS[name]()) for name in ("projection", "tac")}
     units, head = heads[options.pop("class_head", "acgan")]
     dense = layers.Dense(units, use_bias=not spectral_norm)
     dense = SpectralNorm(dense) if spectral_norm else dense
@@ -146,6 +147,24 @@ def d2d_terms(t, images, labels, real, tau=0.5, m_p=0.98, m_n=0.02):
     return logits[:, -1], np.mean(each), np.mean(each)
 
 
+def projection_terms(t, images, labels, real):
+    "The class is in the source logit: l_c + psi; an unlabelled image has psi alone."
+    logits = images @ t["kernel"] + t["bias"]
+    of_label = np.where(labels >= 0, logits[np.arange(len(labels)), labels], 0)
+    return logits[:, -1] + of_label, 0.0, 0.0
+
+
+def tac_terms(t, images, labels, real):
+    """Source logits, log C(c|X) of real or log C'(c|X) of generated, G's log C(c|X) - log C'(c|X)."""
+    logits = images @ t["kernel"] + t["bias"]
+    known = np.flatnonzero(labels >= 0)
+    c, twin = (
+        (l - np.log(np.exp(l).sum(1, keepdims=True)))[known, labels[known]]
+        for l in (logits[:, :K], logits[:, K : 2 * K])
+    )
+    return logits[:, -1], (c if real else twin).mean(), (c - twin).mean()
+
+
 def spectral_terms(t, images, labels, real):
     w, u = t["kernel"], t["u"]
     if u is None:
@@ -159,6 +178,7 @@ def spectral_terms(t, images, labels, real):
 
 
 LATER = {"adc": adc_terms, "d2d_ce": d2d_terms, "acgan": spectral_terms}
+LATER |= {"projection": projection_terms, "tac": tac_terms}
 
 
 @pytest.mark.parametrize("head", LATER)
