@@ -179,9 +179,9 @@ class ProjectionHead(SoftSigmoid):
 
     Miyato and Koyama (2018), eq. 3. `given` the labels, the source logits are complete.
 
-    >>> head, labels = ProjectionHead(), np.array([1, -1])
+    >>> head = ProjectionHead()
     >>> outputs = head(ops.array([[1.0, 2.0, -4.0], [1.0, 2.0, -4.0]]))
-    >>> [float(x) for x in head.given(outputs, labels)[0]]
+    >>> [float(x) for x in head.given(outputs, [1, -1])[0]]
     [-2.0, -4.0]
     """
 

@@ -406,3 +406,17 @@ def test_validation_is_of_the_model_as_it_is():
     after = [np.array(w) for w in gan.weights]
     assert int(gan.d_optimizer.iterations) == int(gan.g_optimizer.iterations) == 0
     assert all(map(np.array_equal, before, after))
+
+
+@pytest.mark.parametrize("head", ["projection", "tac"])
+def test_a_later_head_goes_on_from_a_saved_model(head, tmp_path):
+    gan = tiny_gan(class_head=head, run_eagerly=True)
+    batch = np.zeros((B, 1, PIXELS, 1), "float32"), np.array([0, 1, 2, -1, 1, -1])
+    gan.train_on_batch(*batch)
+    gan.save(tmp_path / "gan.keras")
+    again = keras.models.load_model(tmp_path / "gan.keras")
+    assert type(again.head) is HEADS[head]
+    logs = [model.train_on_batch(*batch, return_dict=True) for model in (gan, again)]
+    assert logs[0] == logs[1] and logs[0]["class_fake"] * (head == "projection") == 0
+    for a, b in zip(gan.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
