@@ -60,9 +60,8 @@ def _class_distances(features, labels, real, real_labels) -> list[float]:
 
 # %% ../nbs/api/22_evaluation.ipynb #aaa8c0df
 def _feature_measures(images, labels, test: Dataset, feature_judge: Judge, seed: int) -> dict:
-    "Inception score, distances to the test images, precision and recall in the judge's features."
+    "Inception score, distances to the test images, neighbours in the judge's features."
     features, real = feature_judge.features(images), _real_features(test, feature_judge)
-    precision, recall = metrics.precision_recall(real, features)
     size = min(1000, len(real), len(features))
     return {
         "features": feature_judge.name,
@@ -71,8 +70,7 @@ def _feature_measures(images, labels, test: Dataset, feature_judge: Judge, seed:
         "frechet_distance_by_class": _class_distances(features, labels, real, test.labels),
         "kernel_distance": metrics.kernel_distance(features, real, subset_size=size, seed=seed),
         "kernel_subset_size": size,
-        "precision": precision,
-        "recall": recall,
+        **metrics.neighbour_measures(real, features),
     }
 
 # %% ../nbs/api/22_evaluation.ipynb #e1cffce5
@@ -328,7 +326,7 @@ def check_classes(train: Dataset, test: Dataset, pairs: int = 100):
         if (counts := data.class_counts).min() < least:
             name = data.class_names[int(counts.argmin())]
             raise ValueError(f"class {name!r} has {counts.min()} {what} images, {least} are needed")
-    for what, data, least in (("training", train, 10), ("test", test, 4)):
+    for what, data, least in (("training", train, 10), ("test", test, 6)):
         if len(data) < least:
             raise ValueError(f"there are {len(data)} {what} images in all, {least} are needed")
 

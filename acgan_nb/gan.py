@@ -226,12 +226,15 @@ def compile_from_config(self: ACGAN, config):
 # %% ../nbs/api/11_gan.ipynb #f926d215
 @patch
 def discriminate(self: ACGAN, real, fake, training=True):
-    "D's outputs on real and on generated images."
+    "D's outputs on real and on generated pairs (images, labels)."
+    images, labels = zip(real, fake)
     if self.game["batch_statistics"] == "separate" or not training:
-        return [self.discriminator(images, training=training) for images in (real, fake)]
-    outputs = self.discriminator(ops.concatenate([real, fake]), training=True)
-    n = ops.shape(real)[0]
-    return [o[:n] for o in outputs], [o[n:] for o in outputs]
+        outputs = [self.discriminator(each, training=training) for each in images]
+    else:
+        together = self.discriminator(ops.concatenate(images), training=True)
+        n = ops.shape(images[0])[0]
+        outputs = [o[:n] for o in together], [o[n:] for o in together]
+    return [self.head.given(*each) for each in zip(outputs, labels)]
 
 # %% ../nbs/api/11_gan.ipynb #013c4df7
 def source_probability(source_logits):
@@ -261,22 +264,24 @@ def network_variables(self: ACGAN):
 # %% ../nbs/api/11_gan.ipynb #efac7546
 @patch
 def discriminate_with_slope(self: ACGAN, real, fake, training=True):
-    "D's outputs on real and on generated images, and E|ds/dx|^2 / 2; None if it is not wanted."
+    "D's outputs on real and generated (images, labels), and E|ds/dx|^2 / 2; None if not wanted."
     if not (training and self.game["r1"]):
         return *self.discriminate(real, fake, training), None
 
-    def source(real):
-        outputs = self.discriminate(real, fake)
+    def source(images):
+        outputs = self.discriminate((images, real[1]), fake)
         return ops.sum(outputs[0][0]), outputs
 
-    total, outputs, by_real = pullback(source, inputs=[real], state=self.network_variables)
+    total, outputs, by_real = pullback(source, inputs=[real[0]], state=self.network_variables)
     return *outputs, slope_penalty(*by_real(ops.ones_like(total)))
 
 # %% ../nbs/api/11_gan.ipynb #9d946aa3
 @patch
 def d_objective(self: ACGAN, real, real_labels, fake, fake_labels, training=True):
     "-(L_S + L_C) + R_1, and what is logged about it."
-    real_outputs, fake_outputs, slope = self.discriminate_with_slope(real, fake, training)
+    real_outputs, fake_outputs, slope = self.discriminate_with_slope(
+        (real, real_labels), (fake, fake_labels), training
+    )
     options = dict(class_term=self.head.d_term, real_count=shared_count(real_labels))
     options |= pick(self.game, "discriminator_loss")
     loss, terms = discriminator_loss(
@@ -296,7 +301,7 @@ def d_objective(self: ACGAN, real, real_labels, fake, fake_labels, training=True
 @patch
 def g_objective(self: ACGAN, fake, fake_labels, training=True):
     "-(L_C - L_S) as far as it depends on G, and what is logged about it."
-    outputs = self.discriminator(fake, training=training)
+    outputs = self.head.given(self.discriminator(fake, training=training), fake_labels)
     options = dict(class_term=self.head.g_term, class_weight=self.game["g_class_weight"])
     options |= pick(self.game, "generator_loss")
     loss, _ = generator_loss(outputs, fake_labels, **options)

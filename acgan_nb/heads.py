@@ -9,7 +9,9 @@ import keras
 from fastcore.basics import patch
 from keras import ops
 
-from .losses import adc_generator_loss, adc_loss, auxiliary_class_term, d2d_ce_loss
+from acgan_nb.losses import (
+    adc_generator_loss, adc_loss, auxiliary_class_term, class_loss, d2d_ce_loss, pair_logits,
+)
 
 # %% auto #0
 __all__ = ['HEADS', 'Head', 'SoftSigmoid', 'DiscriminativeHead', 'ProxyHead', 'head_of']
@@ -56,6 +58,12 @@ def d_term(self: Head, outputs, labels, real: bool, count=None):
 def g_term(self: Head, outputs, labels, count=None):
     "G's class term in nats, a scalar: `outputs` of D on generated images of the classes `labels`."
     return self.d_term(outputs, labels, True, count)
+
+# %% ../nbs/api/06_heads.ipynb #75a68df8
+@patch
+def given(self: Head, outputs, labels):
+    "D's `outputs` with the source logits (B,) of the pairs (X, label), labels (B,), -1 = unknown."
+    return outputs
 
 # %% ../nbs/api/06_heads.ipynb #4f7467e6
 @keras.saving.register_keras_serializable("acgan_nb")
@@ -163,6 +171,62 @@ def call(self: ProxyHead, x):
 def d_term(self: ProxyHead, outputs, labels, real: bool, count=None):
     "Data-to-data cross-entropy in nats: see `d2d_ce_loss`. G's is the same."
     return d2d_ce_loss(outputs[1], outputs[2], labels, count)
+
+# %% ../nbs/api/06_heads.ipynb #2bd447f0
+@keras.saving.register_keras_serializable("acgan_nb")
+class ProjectionHead(SoftSigmoid):
+    """(B, K+1) logits -> the part of the source logits without label (B,), projections (B, K).
+
+    Miyato and Koyama (2018), eq. 3. `given` the labels, the source logits are complete.
+
+    >>> head = ProjectionHead()
+    >>> outputs = head(ops.array([[1.0, 2.0, -4.0], [1.0, 2.0, -4.0]]))
+    >>> [float(x) for x in head.given(outputs, [1, -1])[0]]
+    [-2.0, -4.0]
+    """
+
+    label = "projection"
+    gives_probabilities = False
+
+# %% ../nbs/api/06_heads.ipynb #08069cec
+@patch
+def given(self: ProjectionHead, outputs, labels):
+    return pair_logits(*outputs, labels), outputs[1]
+
+# %% ../nbs/api/06_heads.ipynb #5bc2270d
+@patch
+def d_term(self: ProjectionHead, outputs, labels, real: bool, count=None):
+    "Zero: the class is a part of the source term. So is G's."
+    return ops.zeros(())
+
+# %% ../nbs/api/06_heads.ipynb #70d3ff00
+@keras.saving.register_keras_serializable("acgan_nb")
+class TwinHead(Head):
+    """TAC-GAN's: (B, 2K+1) logits -> source (B,), class (B, K) and the twin's class logits (B, K).
+
+    Gong et al. (2019). The twin learns the classes of generated images.
+
+    >>> [tuple(x.shape) for x in TwinHead()(ops.zeros((5, 2 * 3 + 1)))]
+    [(5,), (5, 3), (5, 3)]
+    """
+
+    label = "tac"
+    units = staticmethod(DiscriminativeHead.units)
+
+    def call(self, logits):
+        return logits[:, -1], *ops.split(logits[:, :-1], 2, axis=-1)
+
+# %% ../nbs/api/06_heads.ipynb #0751b9ca
+@patch
+def d_term(self: TwinHead, outputs, labels, real: bool, count=None):
+    "-E[log C(label|X)] of real images or -E[log C'(label|X)] of generated ones, in nats."
+    return class_loss(outputs[1 if real else 2], labels, count)
+
+
+@patch
+def g_term(self: TwinHead, outputs, labels, count=None):
+    "-E[log C(label|X) - log C'(label|X)] in nats."
+    return class_loss(outputs[1], labels, count) - class_loss(outputs[2], labels, count)
 
 # %% ../nbs/api/06_heads.ipynb #519e66dd
 def head_of(discriminator) -> Head:

@@ -125,6 +125,16 @@ def d2d_ce_loss(cosines, embeddings, labels, count=None, *, temperature=0.5, pos
     each = ops.log(ops.exp(attraction) + repulsion) - attraction
     return _over_labelled(ops.sum(ops.sum(one_hot, axis=1) * each), labels, count)
 
+# %% ../nbs/api/05_losses.ipynb #9c364e99
+def pair_logits(source_logits, projections, labels):
+    """Source logits (B,) of the pairs (X, label): psi (B,), plus the label's of `projections` (B, K).
+
+    >>> [float(x) for x in pair_logits(ops.zeros(2), ops.array([[1.0, 2.0], [3.0, 4.0]]), [1, -1])]
+    [2.0, 0.0]
+    """
+    s, p = (ops.cast(x, "float32") for x in (source_logits, projections))
+    return s + ops.sum(_one_hot(labels, p.shape[1]) * p, axis=1)
+
 # %% ../nbs/api/05_losses.ipynb #e0313a36
 def auxiliary_class_term(outputs, labels, real, count=None):
     "The paper's class term of D on its `outputs`, source logits (B,) and class logits (B, K)."

@@ -8,17 +8,17 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
-from sklearn.metrics import pairwise_distances_chunked
 from tqdm import tqdm
 
 from .data import Dataset, as_images, as_labels
+from .neighbours import feature_pair, neighbour_measures, precision_recall  # noqa: F401
 from .settings import check_choice, check_range
 from .sources import resize
 
 # %% auto #0
-__all__ = ['control', 'moments', 'frechet_distance', 'kernel_distance', 'inception_score', 'precision_recall', 'ms_ssim',
-           'class_ms_ssim', 'resolution_hits', 'resolution_accuracy', 'subset_std', 'class_means',
-           'diversity_and_accuracy', 'nearest_neighbours', 'largest_step']
+__all__ = ['control', 'moments', 'frechet_distance', 'kernel_distance', 'inception_score', 'ms_ssim', 'class_ms_ssim',
+           'resolution_hits', 'resolution_accuracy', 'subset_std', 'class_means', 'diversity_and_accuracy',
+           'nearest_neighbours', 'largest_step']
 
 # %% ../nbs/api/13_metrics.ipynb #fc68e082
 def _gaussian(pool, n, rng):
@@ -64,20 +64,6 @@ def control(name: str, data: Dataset, labels, seed: int = 0) -> np.ndarray:
         images[wanted] = CONTROLS[name](pool, wanted.sum(), rng)
     return images
 
-# %% ../nbs/api/13_metrics.ipynb #452360d6
-def _feature_pair(a, b):
-    "Two finite arrays (N, F) and (M, F); `ValueError` if they are not."
-    a, b = np.asarray(a), np.asarray(b)
-    for name, x in (("first", a), ("second", b)):
-        if x.ndim != 2 or len(x) < 2 or not np.issubdtype(x.dtype, np.number):
-            kind = f"{x.dtype} {x.shape}"
-            raise ValueError(f"{name} features must be numbers (N >= 2, F), got {kind}")
-        if not np.isfinite(x).all():
-            raise ValueError(f"{name} features contain NaN or infinity")
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"features must have the same width, got {a.shape[1]} and {b.shape[1]}")
-    return a, b
-
 # %% ../nbs/api/13_metrics.ipynb #aaaacb4a
 def moments(features, block: int = 4096):
     "Mean (F,) and unbiased covariance (F, F) of features (N, F), in float64, `block` rows at a time."
@@ -111,7 +97,7 @@ def frechet_distance(a, b) -> float:
     >>> round(frechet_distance([[0.0], [2.0]], [[3.0], [5.0]]), 6)
     9.0
     """
-    a, b = _feature_pair(a, b)
+    a, b = feature_pair(a, b)
     return frechet_from_moments(*moments(a), *moments(b))
 
 # %% ../nbs/api/13_metrics.ipynb #cf5aa04e
@@ -136,7 +122,7 @@ def kernel_distance(a, b, subsets: int = 100, subset_size: int = 1000, seed: int
     >>> kernel_distance([[0.0], [1.0]], [[2.0], [3.0]], subsets=1, subset_size=2)
     297.5
     """
-    a, b = (np.asarray(x, "float64") for x in _feature_pair(a, b))
+    a, b = (np.asarray(x, "float64") for x in feature_pair(a, b))
     check_range("subsets", subsets, 1, whole=True)
     check_range("subset_size", subset_size, 2, whole=True)
     if subset_size > min(len(a), len(b)):
@@ -178,33 +164,6 @@ def inception_score(probabilities, groups: int = 10, seed: int = 0):
     permutation = np.random.default_rng(seed).permutation(len(p))
     scores = [_group_score(p[group]) for group in np.array_split(permutation, groups)]
     return float(np.mean(scores)), float(np.std(scores))
-
-# %% ../nbs/api/13_metrics.ipynb #2f6efcb0
-def _radii(points, k):
-    "Distance (N,) of each point (N, F) to its k-th neighbour; the 0-th is the point itself."
-    kth = lambda block, _: np.partition(block, k, axis=1)[:, k]  # noqa: E731
-    return np.concatenate(list(pairwise_distances_chunked(points, reduce_func=kth)))
-
-# %% ../nbs/api/13_metrics.ipynb #fa696272
-def _fraction_inside(points, centres, radii):
-    "Fraction of the points (N, F) inside any ball with these centres (M, F) and radii (M,)."
-    inside = lambda block, _: (block < radii).any(axis=1)  # noqa: E731
-    blocks = pairwise_distances_chunked(points, centres, reduce_func=inside)
-    return float(np.mean(np.concatenate(list(blocks))))
-
-# %% ../nbs/api/13_metrics.ipynb #7f10d766
-def precision_recall(real, fake, k: int = 3):
-    """(precision, recall) of fake features (M, F) against real ones (N, F), each from 0 to 1.
-
-    Kynkäänniemi et al. (2019). `real`, `fake`: features. `ValueError` unless k is less than N and M.
-
-    >>> precision_recall([[0.0], [1.0], [2.0]], [[0.5], [9.0], [9.5]], k=1)
-    (0.3333333333333333, 1.0)
-    """
-    real, fake = _feature_pair(real, fake)
-    check_range("k", k, 1, min(len(real), len(fake)), whole=True)
-    precision = _fraction_inside(fake, real, _radii(real, k))
-    return precision, _fraction_inside(real, fake, _radii(fake, k))
 
 # %% ../nbs/api/13_metrics.ipynb #d3cc57f8
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # w_1..w_5 (Wang et al., 2003)

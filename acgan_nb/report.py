@@ -44,6 +44,8 @@ MEASURE_ROWS = tuple(MeasureRow(*row) for row in (
     ("kernel_distance", "kernel distance, {}", "features", "lower", "{:.5f}"),
     ("precision", "precision, {}", "features", "higher", "{:.3f}"),
     ("recall", "recall, {}", "features", "higher", "{:.3f}"),
+    ("density", "density, {}", "features", "higher", "{:.3f}"),
+    ("coverage", "coverage, {}", "features", "higher", "{:.3f}"),
     ("ms_ssim", "MS-SSIM within classes", None, "like real", "{:.3f}"),
 ))
 

@@ -235,8 +235,8 @@ def _with_sampling(run, truncation, confidence):
         if run.discriminator is None:
             raise ValueError(f"confidence is D's, and {str(run.outdir)!r} holds no discriminator")
         if not head_of(run.discriminator).gives_probabilities:
-            head = run.config["class_head"]
-            raise ValueError(f"confidence needs a D that gives probabilities; {head} has cosines")
+            head = f"class_head={run.config['class_head']!r}"
+            raise ValueError(f"confidence needs a D that gives probabilities; {head} has none")
     run.truncation, run.confidence = truncation, confidence
     run.latents(1)  # an impossible truncation is refused now
     return run

@@ -227,8 +227,8 @@ class Settings:
         True, "Train D's classifier on generated images too", part="discriminator_loss"
     )
     class_head: str = reading(
-        "acgan", "D's class head: the paper's, ADC-GAN's, ReACGAN's", part="discriminator",
-        choices=("acgan", "adc", "d2d_ce")
+        "acgan", "D's class head: the paper's or a later one", part="discriminator",
+        choices=("acgan", "adc", "d2d_ce", "projection", "tac")
     )
     spectral_norm: bool = reading(
         False, "Spectral normalisation of D's layers in place of batch norm",
@@ -276,8 +276,8 @@ class Settings:
     def __post_init__(self):
         for name, value in complete(ROWS.values(), vars(self)).items():
             object.__setattr__(self, name, value)
-        if self.class_head == "adc" and not self.class_loss_on_fake:
-            text = "class_head='adc' needs class_loss_on_fake=True"
+        if self.class_head in ("adc", "tac") and not self.class_loss_on_fake:
+            text = f"class_head={self.class_head!r} needs class_loss_on_fake=True"
             raise ValueError(f"{text}: half of it is about fakes")
 
 # %% ../nbs/api/00_settings.ipynb #5d27f1f8

@@ -185,12 +185,15 @@ FIT = {  # data, keywords, fragment
     "switch not a bool": (DATA, dict(class_loss_on_fake="yes"), "one of True, False, got 'yes'"),
     "class weight negative": (DATA, dict(class_weight=-1), "class_weight must be a number"),
     "class weight of G": (DATA, dict(g_class_weight=-1), "g_class_weight must be a number"),
-    "class head unknown": (DATA, dict(class_head="sngan"), "one of 'acgan', 'adc', 'd2d_ce', got"),
+    "class head unknown": (
+        DATA, dict(class_head="sngan"), "one of 'acgan', 'adc', 'd2d_ce', 'projection', 'tac', got"),
     "ADC without fakes": (
         DATA, dict(class_head="adc", class_loss_on_fake=False), "'adc' needs class_loss_on_fake=True"),
     "augment, no choice": (DATA, dict(augment="colour"), "augment must be one of 'none', 'color',"),
     "flip a number": (DATA, dict(flip=1.5), "flip must be one of True, False, got 1.5"),
     "R1 negative": (DATA, dict(r1=-1), "r1 must be a number at least 0"),
+    "TAC without fakes": (
+        DATA, dict(class_head="tac", class_loss_on_fake=False), "'tac' needs class_loss_on_fake=True"),
     "spectral norm a number": (DATA, dict(spectral_norm=1.5), "spectral_norm must be one of True,"),
     "evaluate_every, few labels": (
         hide_labels(load("digits"), 40), dict(evaluate_every=1), "10 pairs need 5"),

@@ -48,6 +48,7 @@ X_REAL = np.float32(logit(REAL)), np.float32(np.log(CLASS) + SHIFT)
 X_FAKE = np.float32(logit(FAKE)), np.float32(np.log(CLASS_FAKE) - SHIFT)
 X_SIGNED = np.float32(np.log(SIGNED) + SHIFT)
 REAL_OF, FAKE_OF = SIGNED[range(4), LABELS], SIGNED[range(4), LABELS + 3]
+TWINS = X_REAL[0], X_REAL[1], X_FAKE[1]
 COSINES, UNIT = np.float32(F @ V.T), np.float32(F)
 X_LOGITS = np.float32(np.c_[X_SIGNED, logit(REAL)])
 HALVES = slice(0, 2), slice(2, 4)
@@ -90,6 +91,11 @@ def answers(module, label, x=None):
     head.build((None, 3))
     head.proxies.assign(V * np.array([[2.0], [0.1], [3.0]]))
     return head(np.float32(np.c_[F * np.array([[4.0], [1.0], [0.2], [9.0]]), logit(REAL)]))
+
+
+def given(module, label):
+    "Those outputs for three labelled images and one without."
+    return a_head(module, label).given(answers(module, label), MASKED)
 
 
 def width(module, label, num_classes=7):
@@ -272,10 +278,31 @@ EQUATIONS |= {  # of the heads
     "D2D-CE, units": (lambda m: width(m, "d2d_ce"), 129),
     "D2D-CE, D's term, count": (
         lambda m: m.ProxyHead(3).d_term((0, COSINES, UNIT), MASKED, True, 6.0), d2d_ce(MASKED) / 2),
+    "projection, psi": (lambda m: answers(m, "projection")[0], logit(REAL)),
+    "projection, units": (lambda m: width(m, "projection"), 8),
+    "projection, source of pairs": (
+        lambda m: given(m, "projection")[0], logit(REAL) + X_SIGNED[range(4), MASKED] * (MASKED >= 0)),
+    "projection, projections": (lambda m: given(m, "projection")[1], X_SIGNED),
+    "projection, no term of D": (lambda m: m.HEADS["projection"]().d_term(X_REAL, LABELS, True), 0),
+    "projection, no term of G": (lambda m: m.HEADS["projection"]().g_term(X_FAKE, LABELS), 0),
+    **{f"{label}, the label is not in the source": (
+        lambda m, label=label: given(m, label)[0], logit(REAL)) for label in ("acgan", "adc", "tac")},
+    "TAC, source": (lambda m: answers(m, "tac")[0], logit(REAL)),
+    "TAC, class": (lambda m: answers(m, "tac")[1], X_SIGNED[:, :3]),
+    "TAC, twin": (lambda m: answers(m, "tac")[2], X_SIGNED[:, 3:]),
+    "TAC, units": (lambda m: width(m, "tac"), 15),
+    "TAC, D on real": (
+        lambda m: m.HEADS["tac"]().d_term(TWINS, LABELS, True, 8.0), -L_C_REAL / 2),
+    "TAC, D on fake": (
+        lambda m: m.HEADS["tac"]().d_term(TWINS, FAKE_LABELS, False, 8.0), -L_C_FAKE / 2),
+    "TAC, G": (
+        lambda m: m.HEADS["tac"]().g_term(TWINS, FAKE_LABELS, 8.0),
+        np.sum(np.log(CLASS_FAKE / CLASS)[range(4), FAKE_LABELS]) / 8),
     "whose softmax is a probability": (
-        lambda m: ops.array([float(head.gives_probabilities) for head in m.HEADS.values()]), [1, 1, 0]),
+        lambda m: ops.array([float(head.gives_probabilities) for head in m.HEADS.values()]),
+        [1, 1, 0, 0, 1]),
     **{f"head_of, {label}": (lambda m, label=label: found(m, label), 1)
-       for label in ("acgan", "adc", "d2d_ce")},
+       for label in choices("class_head")},
     "head_of, three outputs and no head": (refused, 1),
     "head_of, two outputs and no head": (lambda m: found(m, "acgan", has_head=False), 1),
 }
@@ -312,6 +339,7 @@ S, C = 'ops.cast(source_logits, "float32")', 'ops.cast(class_logits, "float32")'
 LOG_P = f"ops.log_softmax({C}, axis=-1)"
 ON_REAL, ON_FAKE = "target * ops.softplus(-s)", "return ops.mean(ops.softplus(s))"
 MUTANTS = [  # what is wrong, the source, what it becomes
+    ("pairs: all labels", "_one_hot(labels, p.shape[1]) * p", "p"),
     ("source: sign on real", ON_REAL, "target * ops.softplus(s)"),
     ("source: sign on fake", ON_FAKE, "return ops.mean(ops.softplus(-s))"),
     ("source: likelihood, not loss", ON_FAKE, "return -ops.mean(ops.softplus(s))"),
@@ -461,14 +489,23 @@ HEAD_MUTANTS = [
     ("D2D: source first", "return x[:, -1], ops.matmul", "return x[:, 0], ops.matmul"),
     ("D2D: no unit for the source", "return cls.embedding_size + 1", "return cls.embedding_size"),
     ("D2D: a unit per class", "return cls.embedding_size + 1", "return num_classes + 1"),
-    ("D2D: softmax of cosines as probabilities", "gives_probabilities = False",
-     "gives_probabilities = True"),
+    ("D2D: softmax of cosines as probabilities", "gives_probabilities = False\n    embedding",
+     "gives_probabilities = True\n    embedding"),
     ("D2D: images and proxies swapped", "d2d_ce_loss(outputs[1], outputs[2]",
      "d2d_ce_loss(outputs[2], outputs[1]"),
     ("D2D: the paper's term", "d2d_ce_loss(outputs[1], outputs[2], labels, count)",
      "auxiliary_class_term(outputs, labels, real, count)"),
     ("D2D: count ignored", "d2d_ce_loss(outputs[1], outputs[2], labels, count)",
      "d2d_ce_loss(outputs[1], outputs[2], labels)"),
+    ("projection: no label", "return pair_logits(*outputs, labels), outputs[1]", "return outputs"),
+    ("projection: a class term, too", "return ops.zeros(())",
+     "return auxiliary_class_term(outputs, labels, real, count)"),
+    ("every source logit: with its label", "    return outputs\n",
+     "    return pair_logits(*outputs[:2], labels), *outputs[1:]\n"),
+    ("TAC: one classifier", "class_loss(outputs[1 if real else 2], labels, count)",
+     "class_loss(outputs[1], labels, count)"),
+    ("TAC, G: both are pleased", "count) - class_loss(", "count) + class_loss("),
+    ("TAC: source among the twins", "*ops.split(logits[:, :-1], 2", "*ops.split(logits[:, 1:], 2"),
     ("head_of: the paper's always", "if isinstance(last, Head):", "if False:"),
     ("head_of: any D", "if count == 2:", "if count:"),
     ("head_of: three outputs", "if count == 2:", "if count == 3:"),

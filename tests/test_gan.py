@@ -12,7 +12,7 @@ from keras import layers
 from acgan_nb.data import Dataset, from_pixels, hide_labels, load
 from acgan_nb.evaluation import discriminator_accuracy
 from acgan_nb.gan import ACGAN, LOGS
-from acgan_nb.heads import DiscriminativeHead, ProxyHead, SoftSigmoid
+from acgan_nb.heads import HEADS, DiscriminativeHead, ProxyHead, SoftSigmoid
 from acgan_nb.judges import load_judge
 from acgan_nb.losses import class_loss, d2d_ce_loss
 from acgan_nb.models import (
@@ -37,6 +37,7 @@ def tiny_gan(spectral_norm=False, **options):
     x = keras.Input((1, PIXELS, 1))
     heads = {"acgan": (K + 1, SoftSigmoid()), "adc": (2 * K + 1, DiscriminativeHead())}
     heads["d2d_ce"] = E + 1, ProxyHead(K)
+    heads |= {name: (HEADS[name].units(K), HEADS[name]()) for name in ("projection", "tac")}
     units, head = heads[options.pop("class_head", "acgan")]
     dense = layers.Dense(units, use_bias=not spectral_norm)
     dense = SpectralNorm(dense) if spectral_norm else dense
@@ -161,6 +162,24 @@ def d2d_terms(t, images, labels, real, tau=0.5, m_p=0.98, m_n=0.02):
     return logits[:, -1], np.mean(each), np.mean(each)
 
 
+def projection_terms(t, images, labels, real):
+    "The class is in the source logit: l_c + psi; an unlabelled image has psi alone."
+    logits = images @ t["kernel"] + t["bias"]
+    of_label = np.where(labels >= 0, logits[np.arange(len(labels)), labels], 0)
+    return logits[:, -1] + of_label, 0.0, 0.0
+
+
+def tac_terms(t, images, labels, real):
+    """Source logits, log C(c|X) of real or log C'(c|X) of generated, G's log C(c|X) - log C'(c|X)."""
+    logits = images @ t["kernel"] + t["bias"]
+    known = np.flatnonzero(labels >= 0)
+    c, twin = (
+        (l - np.log(np.exp(l).sum(1, keepdims=True)))[known, labels[known]]
+        for l in (logits[:, :K], logits[:, K : 2 * K])
+    )
+    return logits[:, -1], (c if real else twin).mean(), (c - twin).mean()
+
+
 def spectral_terms(t, images, labels, real):
     w, u = t["kernel"], t["u"]
     if u is None:
@@ -174,6 +193,7 @@ def spectral_terms(t, images, labels, real):
 
 
 LATER = {"adc": adc_terms, "d2d_ce": d2d_terms, "acgan": spectral_terms}
+LATER |= {"projection": projection_terms, "tac": tac_terms}
 
 
 @pytest.mark.parametrize("head", LATER)
@@ -402,3 +422,17 @@ def test_validation_is_of_the_model_as_it_is():
     after = [np.array(w) for w in gan.weights]
     assert int(gan.d_optimizer.iterations) == int(gan.g_optimizer.iterations) == 0
     assert all(map(np.array_equal, before, after))
+
+
+@pytest.mark.parametrize("head", ["projection", "tac"])
+def test_a_later_head_goes_on_from_a_saved_model(head, tmp_path):
+    gan = tiny_gan(class_head=head, run_eagerly=True)
+    batch = np.zeros((B, 1, PIXELS, 1), "float32"), np.array([0, 1, 2, -1, 1, -1])
+    gan.train_on_batch(*batch)
+    gan.save(tmp_path / "gan.keras")
+    again = keras.models.load_model(tmp_path / "gan.keras")
+    assert type(again.head) is HEADS[head]
+    logs = [model.train_on_batch(*batch, return_dict=True) for model in (gan, again)]
+    assert logs[0] == logs[1] and logs[0]["class_fake"] * (head == "projection") == 0
+    for a, b in zip(gan.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)

@@ -9,6 +9,7 @@ from scipy.linalg import sqrtm
 
 from acgan_nb import metrics
 from acgan_nb.data import load
+from acgan_nb.neighbours import density_coverage, neighbour_measures
 
 RNG = np.random.default_rng(0)
 
@@ -140,7 +141,7 @@ def test_groups_of_the_inception_score_are_random():
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 @pytest.mark.parametrize("case", ["near", "far", "grid", "touching", "more fakes"])
-def test_precision_and_recall_are_those_of_prdc(case, k):
+def test_neighbour_measures_are_those_of_prdc(case, k):
     prdc = pytest.importorskip("prdc")
     grid = np.stack(np.meshgrid(*[np.arange(5.0)] * 3), -1).reshape(-1, 3)
     real, fake = {
@@ -152,15 +153,18 @@ def test_precision_and_recall_are_those_of_prdc(case, k):
     }[case]
     theirs = prdc.compute_prdc(real, fake, nearest_k=k)
     assert metrics.precision_recall(real, fake, k) == (theirs["precision"], theirs["recall"])
+    want = theirs["density"], theirs["coverage"]
+    assert density_coverage(real, fake, k) == pytest.approx(want, rel=1e-12)
 
 
-def test_precision_and_recall_in_blocks():
+def test_neighbour_measures_in_blocks():
     import sklearn
 
     real, fake = cloud(700, 8), cloud(600, 8, seed=1)
-    whole = metrics.precision_recall(real, fake)
+    whole = neighbour_measures(real, fake)
+    assert 0 < min(whole.values()) and list(whole) == ["precision", "recall", "density", "coverage"]
     with sklearn.config_context(working_memory=1):  # MiB
-        assert metrics.precision_recall(real, fake) == whole
+        assert neighbour_measures(real, fake) == whole
 
 
 @given(st.integers(2, 30), st.integers(0, 99), st.integers(0, 99))
@@ -287,7 +291,7 @@ def test_distances_are_invariant_to_order_and_rotation(a, b, seed):
     for measure in (
         metrics.frechet_distance,
         lambda x, y: metrics.kernel_distance(x, y, subsets=1, subset_size=40),
-        lambda x, y: np.array(metrics.precision_recall(x, y)),
+        lambda x, y: np.array(list(neighbour_measures(x, y).values())),
     ):
         want = measure(a, b)
         shuffled = measure(rng.permutation(a), rng.permutation(b))
@@ -344,6 +348,7 @@ WRONG = {
     "subset": (lambda: metrics.kernel_distance(GOOD, GOOD), "subset_size=1000, but there are 20"),
     "subsets": (lambda: metrics.kernel_distance(GOOD, GOOD, 0, 5), "subsets must be a whole"),
     "k": (lambda: metrics.precision_recall(GOOD, GOOD, 20), "k must be a whole number"),
+    "k, density": (lambda: density_coverage(GOOD, GOOD, 20), "k must be a whole number"),
     "logits": (lambda: metrics.inception_score(GOOD), "non-negative and sum to 1"),
     "counts": (lambda: metrics.inception_score(np.eye(3, dtype=int)), "must be floats (N, K)"),
     "groups": (lambda: metrics.inception_score(np.eye(3), groups=4), "groups must be a whole"),
