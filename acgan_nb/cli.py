@@ -328,7 +328,7 @@ any other TFDS image-classification name, or a folder of class folders"""
 @main.command("data")
 @click.argument("name", required=False)
 @click.option("--split", default="train", show_default=True)
-@with_options(*setting_options("classes", "size", "data_dir", "value_range"))
+@with_options(*setting_options("classes", "size", "framing", "data_dir", "value_range"))
 def _data(name, split, **options):
     "List the data sets that load by name, or describe NAME as training sees it."
     if name is None:
@@ -343,7 +343,7 @@ def _data(name, split, **options):
     if options["size"] is None:
         options["size"] = network_size  # as it is in training
     found = load(name, split, **options)
-    say(f"{found!r}\nfingerprint {found.fingerprint}")
+    say("\n".join([repr(found), *found.notes, f"fingerprint {found.fingerprint}"]))
     for class_name, count in zip(found.class_names, found.class_counts):
         say(f"{count:8d}  {class_name}")
 

@@ -256,9 +256,9 @@ def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Datase
     c = run.config
     if (name := data or c["data"]) in NOT_BY_NAME:
         raise ValueError(f"this run was trained on {NOT_BY_NAME[name]}, which cannot be loaded by name")
-    h, _, channels = c["image_shape"]
-    options = dict(classes=c["class_names"], size=h, channels=channels, data_dir=data_dir)
-    options["value_range"] = c.get("value_range")
+    *size, channels = c["image_shape"]
+    options = dict(classes=c["class_names"], size=size, channels=channels, data_dir=data_dir)
+    options |= {"value_range": c.get("value_range"), "framing": c.get("framing", "crop")}
     found = load(name, split, **options)
     if split == "train" and found.fingerprint != c["fingerprint"]:
         warnings.warn(f"{str(name)!r} here is not the data this run was trained on", stacklevel=2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
+from operator import index
 
 # %% auto #0
 __all__ = ['ROWS', 'NEEDED', 'Row', 'Settings', 'rows_of', 'choices', 'settings_from', 'recorded', 'check_config', 'check_same']
@@ -50,6 +51,24 @@ def check_value_range(value_range) -> tuple[float, float]:
     except (TypeError, ValueError):
         pass
     raise ValueError(f"value_range must be two numbers as (0, 4095), got {value_range!r:.60}")
+
+# %% ../nbs/api/00_settings.ipynb #cc37e82e
+def as_size(size) -> tuple[int, int]:
+    """(H, W) of a size in pixels; `ValueError` for anything else.
+
+    >>> as_size(64), as_size("48x64"), as_size((48, 64))
+    ((64, 64), (48, 64), (48, 64))
+    """
+    parts = size.split("x") if isinstance(size, str) else size
+    parts = parts if isinstance(parts, (list, tuple)) else [parts]
+    try:
+        sides = [index(int(n) if isinstance(n, str) else n) for n in parts]
+    except (TypeError, ValueError):
+        sides = []
+    if len(sides) in (1, 2) and all(4 <= n < 4097 for n in sides):
+        return sides[0], sides[-1]
+    how = "size must be a number of pixels as 64, or height and width as 48x64"
+    raise ValueError(f"{how}, got {size!r:.60}; each at least 4 and below 4097")
 
 # %% ../nbs/api/00_settings.ipynb #5798ee04
 def backend_hint(error) -> str:
@@ -133,8 +152,13 @@ class Settings:
     classes: list | None = option(
         None, "Class ids or names to keep, separated by commas", part="subset", identity=False
     )
-    size: int | None = option(
-        None, "Resize images to SIZE x SIZE pixels", part="load", recorded=False
+    size: str | tuple | int | None = option(
+        None, "Resize images to these pixels: 64, or height x width as 48x64", part="load",
+        recorded=False
+    )
+    framing: str = option(
+        "crop", "How images of another shape get the size: their middle, black bars, or stretched",
+        part="values", choices=("crop", "pad", "stretch"), flags=("fit",), identity=False
     )
     data_dir: str | None = option(
         None, "Where TFDS keeps its data [default: $TFDS_DATA_DIR]", part="load", recorded=False
@@ -336,6 +360,8 @@ def _check_combinations(s: Settings):
         raise ValueError("give epochs or steps, not both")
     if s.value_range is not None:
         check_value_range(s.value_range)
+    if s.size is not None:
+        as_size(s.size)
     if s.on_collapse == "stop" and s.evaluate_every is None:
         raise ValueError("on_collapse='stop' needs evaluate_every: evaluations see a collapse")
     if s.feature_judge and s.evaluate_every is None:

@@ -249,6 +249,9 @@ def train(self: Training) -> Run:
     start, steps, several = step_of(gan), self.config["steps"], process_count() > 1
     advance = self._advance(gan, start)
     hidden = not (self.plan.verbose and process_index() == 0)
+    if not hidden:
+        for note in self.plan.notes:
+            tqdm.write(note)
     shown = dict(total=steps, initial=start, unit="step", mininterval=0.5, disable=hidden)
     stoppable = self.directory and not several  # several would have to agree on a step
     with noting_signals() if stoppable else nullcontext([]) as caught, tqdm(**shown) as bar:
