@@ -25,6 +25,7 @@ from .models import ARCHITECTURES, arch_for, architecture, check_sides
 from .monitor import possible_pairs
 from .settings import ROWS, Settings, as_size, check_range, check_value_range, recorded, settings_from
 from .sources import resize
+from .start import Start, check_source, kept_start, load_start
 
 # %% auto #0
 __all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
@@ -113,10 +114,16 @@ def _configuration(data, arch, settings: dict) -> dict:
         "class_names": list(data.class_names),
         "arch": arch,
         **settings,
+        "init_weights": None,  # their hash
         "hardware": _hardware(),
         "versions": _versions(),
     }
-    return json.loads(json.dumps(config, default=lambda number: number.item()))  # plain numbers
+    return json.loads(json.dumps(config, default=_plain))
+
+
+def _plain(value):
+    "A number or a path as JSON knows it."
+    return os.fspath(value) if isinstance(value, os.PathLike) else value.item()
 
 # %% ../nbs/api/19_plan.ipynb #884d4d2d
 def _hardware():
@@ -145,6 +152,7 @@ class Plan:
     callbacks: tuple = ()
     verbose: bool = False
     distribution: object = None  # over several devices
+    start: Start | None = None  # weights to begin with
 
     @property
     def notes(self) -> tuple:
@@ -170,7 +178,7 @@ class Plan:
         return [n for n in (s.log_every, s.evaluate_every, self.save_every) if n]
 
 # %% ../nbs/api/19_plan.ipynb #fb521980
-def check_fit(data, *, outdir=None, callbacks=(), verbose=False, **options) -> Plan:
+def check_fit(data, *, outdir=None, resume=True, callbacks=(), verbose=False, **options) -> Plan:
     """The plan of `fit(data, ...)`; a one-line `ValueError` if `fit` would refuse it.
 
     >>> check_fit("digits", epochs=2).config["steps"]
@@ -180,7 +188,10 @@ def check_fit(data, *, outdir=None, callbacks=(), verbose=False, **options) -> P
     settings = settings_from(options)
     callbacks = _callback_list(callbacks)
     _check_surroundings(settings, outdir, data)
-    s = settings
+    s, directory = settings, None if outdir is None else RunDirectory(outdir)
+    start = kept_start(s.init, directory) if resume else None
+    if s.init and not start:
+        check_source(s.init, directory)  # before any image is read
     values = s.value_range and list(check_value_range(s.value_range))
     options = dict(classes=s.classes, size=s.size, data_dir=s.data_dir, value_range=values)
     options["framing"] = s.framing
@@ -193,15 +204,20 @@ def check_fit(data, *, outdir=None, callbacks=(), verbose=False, **options) -> P
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
     check_range("steps", steps, 1, ROWS["steps"].below, whole=True)
     changed = dict(steps=steps, batch_size=batch_size, value_range=values)
+    config = _configuration(data, arch, recorded(settings) | changed)
+    if s.init:
+        start = start or load_start(s.init, config)
+        config |= dict(init=str(s.init), init_weights=start.hash)
     return Plan(
         data=data,
-        config=_configuration(data, arch, recorded(settings) | changed),
+        config=config,
         settings=settings,
         steps_per_epoch=per_epoch,
-        directory=None if outdir is None else RunDirectory(outdir),
+        directory=directory,
         callbacks=callbacks,
         verbose=verbose,
         distribution=data_parallel(s.devices, batch_size),
+        start=start,
     )
 
 # %% ../nbs/api/19_plan.ipynb #835ba1eb

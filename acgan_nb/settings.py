@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from operator import index
@@ -169,6 +170,10 @@ class Settings:
     )
     arch: str | None = option(
         None, "Architecture [default: by image size]", part="networks", recorded=False
+    )
+    init: str | None = option(
+        None, "Start from the weights of this run, or of this generator of the package",
+        part="start", identity=False
     )
     # how long
     epochs: int | None = option(None, "Passes over the data", low=1, below=2**31, recorded=False)
@@ -362,6 +367,8 @@ def _check_combinations(s: Settings):
         check_value_range(s.value_range)
     if s.size is not None:
         as_size(s.size)
+    if s.init is not None and not isinstance(s.init, (str, os.PathLike)):
+        raise ValueError(f"init must be a run directory or a name, got {s.init!r:.60}")
     if s.on_collapse == "stop" and s.evaluate_every is None:
         raise ValueError("on_collapse='stop' needs evaluate_every: evaluations see a collapse")
     if s.feature_judge and s.evaluate_every is None:
@@ -391,11 +398,14 @@ def is_config(value) -> bool:
 
 # %% ../nbs/api/00_settings.ipynb #ad9bc942
 def _check_notes(config):
-    "`ValueError` unless what is noted about the machine and the evaluations is of the right kind."
+    "`ValueError` unless what is noted about machine, start and evaluations is of the right kind."
     if not isinstance(config.get("hardware", ""), str):
         raise ValueError("hardware must be a text")
     if not isinstance(config.get("versions", {}), dict):
         raise ValueError("versions must be a table")
+    for key in ("init", "init_weights"):
+        if not isinstance(config.get(key), (str, type(None))):
+            raise ValueError(f"{key} must be a text, got {config[key]!r:.60}")
     if (evaluation := config.get("evaluation")) is None:
         return
     if not isinstance(evaluation, dict) or not isinstance(evaluation.get("judge"), str):
@@ -414,7 +424,7 @@ def check_config(config) -> dict:
         if key not in config:
             raise ValueError(f"there is no {key!r}")
     for key in config:
-        if key not in {*DATA_KEYS, *rows, *NOTES}:
+        if key not in {*DATA_KEYS, *rows, *NOTES, "init_weights"}:
             raise ValueError(f"{key!r:.60} is no setting{nearest(key, rows)}")
     _check_data_keys(config)
     _check_rollbacks(config.get("rollbacks", []))
