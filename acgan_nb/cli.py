@@ -126,8 +126,8 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
 
     where = find_run(run)
     start_backend()
+    from acgan_nb.arrays import ids_of
     from acgan_nb.runs import load_run
-    from acgan_nb.sources import ids_of
 
     trained = load_run(where, best, truncation, confidence)
     names = trained.config["class_names"]

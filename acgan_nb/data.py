@@ -20,11 +20,11 @@ import keras
 import numpy as np
 from fastcore.basics import patch
 
-from .arrays import as_images, as_labels, check_memory, distinct_names
+from .arrays import as_images, as_labels, check_memory, class_ids, distinct_names
 from .arrays import labels_and_names, number_names
 from .settings import as_size, check_choice, check_range, choices
 from .sources import IMAGE_SUFFIXES  # noqa: F401 - imported from here by others
-from .sources import class_folders, class_ids, find_folder, picture, with_channels
+from .sources import class_folders, find_folder, picture, with_channels
 from .sources import read_digits, read_folder, read_tfds
 
 # %% auto #0

@@ -9,59 +9,21 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterable
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
-from textwrap import shorten
 
 import numpy as np
 from fastcore.basics import patch
 from PIL import ExifTags, Image, ImageOps
 
-from .arrays import check_memory, from_range, range_of
+from .arrays import check_memory, class_ids, from_range, listed, range_of
 from .settings import check_choice, check_value_range, choices, nearest
 from .storage import check_regular, replacing
 
 # %% auto #0
-__all__ = ['class_ids', 'resize', 'read_digits', 'read_folder', 'read_tfds']
-
-# %% ../nbs/api/02_sources.ipynb #7b1bdfc8
-def class_ids(classes, class_names) -> list[int]:
-    """The ids of classes given by id or name; a `ValueError` names one that does not exist.
-
-    >>> class_ids(["dog", 0], ["cat", "dog"])
-    [1, 0]
-    """
-    if isinstance(classes, str) or not isinstance(classes, Iterable):
-        raise ValueError(f"classes must be a list of ids or names, got {classes!r:.60}")
-    classes, class_names = list(classes), list(class_names)
-    ids = ids_of(classes, class_names)
-    if not ids or len(set(ids)) < len(ids):
-        got = f"[{_listed(map(repr, classes))}]"
-        raise ValueError(f"classes must be a non-empty list without repeats, got {got}")
-    return ids
-
-# %% ../nbs/api/02_sources.ipynb #6b7653fc
-def ids_of(classes, class_names) -> list[int]:
-    "The ids of classes given by id or name, which may repeat."
-    by_name = {name: k for k, name in enumerate(class_names)}
-    return [_class_id(c, class_names, by_name) for c in classes]
-
-
-def _class_id(c, class_names, by_name) -> int:
-    if isinstance(c, str) and c in by_name:
-        return by_name[c]
-    if str(c).isdecimal() and int(c) < len(class_names):
-        return int(c)
-    known = f"ids are 0..{len(class_names) - 1}, names {_listed(class_names)}"
-    raise ValueError(f"no class {c!r:.60}: {known}")
-
-
-def _listed(values, width=150) -> str:
-    "The values on one line of at most `width` characters, for an error message."
-    return shorten(", ".join(map(str, values)), width, placeholder=" ...")
+__all__ = ['resize', 'read_digits', 'read_folder', 'read_tfds']
 
 # %% ../nbs/api/02_sources.ipynb #3487849f
 _FRAMINGS = {  # how, and what that does
@@ -197,7 +159,8 @@ def class_folders(root, split):
     if (root / split).is_dir() and (found := _folders(root / split)):
         return _check_depth(found)
     if split != "train":
-        raise ValueError(f"{root} has no sub-folder {split!r} with one folder per class")
+        text = f"{root} has no sub-folder {split!r} with one folder per class"
+        raise ValueError(f"{text}: move some images of each class there, or use the split 'train'")
     found = [p for p in _folders(root) if p.name != "test" or not _folders(p)]
     if {p.name.lower() for p in found} <= {"train", "test"}:
         raise ValueError(f"{root} needs one sub-folder of images per class")
@@ -310,14 +273,29 @@ def _open_image(path, scale=None):
 def _read_framed(files, scale, size, framing):
     "(PIL images of `size`, what became of those of another shape, or nothing)."
     images, others = [], 0
-    for path in files:
-        image = _open_image(path, scale)
+    for image in _each(partial(_open_image, scale=scale), files):
         others += size is not None and round(image.width * size[0] / image.height) != size[1]
         images.append(_framed(image, size, framing))
     shape = "x".join(map(str, size or ()))
     text = f"{others} of {len(files)} images have another shape than {shape}"
     options = f"(framing, --fit: {', '.join(_FRAMINGS)})"
     return images, others and f"{text}: {_FRAMINGS[framing][1]} {options}"
+
+# %% ../nbs/api/02_sources.ipynb #fb1a6455
+def _each(read, files):
+    "`read(path)` of each file; at the end a `ValueError` for those that cannot be read."
+    failed = {}
+    for path in files:
+        try:
+            yield read(path)
+        except _Unclear:
+            raise
+        except ValueError as error:
+            failed[path] = error
+    if failed:
+        (_, first), *others = failed.items()
+        also = f"; nor {len(others)} more: {listed(p for p, _ in others)}" if others else ""
+        raise ValueError(f"{first}{also}") from first
 
 # %% ../nbs/api/02_sources.ipynb #344f45ef
 def _class_name(folder) -> str:
@@ -348,7 +326,7 @@ def read_folder(
         where = f"{empty[0].name!r} in {empty[0].parent}"
         raise ValueError(f"class folder {where} holds no image ({' '.join(IMAGE_SUFFIXES)})")
     files = [path for part in paths for path in part]
-    size = _common_size(map(_size_in_header, files), size)
+    size = _common_size(_each(_size_in_header, files), size)
     if size is not None:
         _check_memory(len(files), size)
     images, note = _read_framed(files, scale, size, framing)
@@ -433,7 +411,7 @@ def _open_split(builder, name, split):
             raise ValueError(f"unknown split {split!r}")
         return builder.as_dataset(split=split, shuffle_files=False)
     except (AssertionError, ValueError) as error:  # TFDS asserts some of its syntax
-        raise ValueError(f"{name} has the splits {_listed(splits)}, not {split!r}") from error
+        raise ValueError(f"{name} has the splits {listed(splits)}, not {split!r}") from error
 
 # %% ../nbs/api/02_sources.ipynb #0e7caf7e
 def _collect(examples, size, static, framing="crop"):
