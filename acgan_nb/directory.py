@@ -314,7 +314,7 @@ def find_run(self: RunDirectory, config: dict) -> Checkpoint | None:
             check_same(self, self.read_config(), config)
     except ValueError as error:
         fits = checkpoint and checkpoint.config["arch"] == config["arch"]
-        hint = f", with init={str(self)!r} (--init) to start from its weights," if fits else ","
+        hint = f", with --init {self} to start from its weights," if fits else ","
         hint += " or replace it: resume=False, --no-resume"
         raise ValueError(f"{error}: choose another outdir{hint * holds_run(self.path)}") from error
     return checkpoint

@@ -191,20 +191,18 @@ def check_fit(data, *, outdir=None, resume=True, callbacks=(), verbose=False, **
     s, directory = settings, None if outdir is None else RunDirectory(outdir)
     start = kept_start(s.init, directory) if resume else None
     if s.init and not start:
-        check_source(s.init, directory)  # before any image is read
+        check_source(s.init, directory)
     values = s.value_range and list(check_value_range(s.value_range))
-    options = dict(classes=s.classes, size=s.size, data_dir=s.data_dir, value_range=values)
-    options["framing"] = s.framing
-    data, arch = as_dataset(data, s.arch, **options)
+    options = {name: getattr(s, name) for name in ("classes", "size", "data_dir", "framing")}
+    data, arch = as_dataset(data, s.arch, value_range=values, **options)
     if s.evaluate_every:
         possible_pairs(in_memory(data))
-    streamed = isinstance(data, Stream)
-    batch_size = data.batch_size if streamed else s.batch_size
+    batch_size = data.batch_size if isinstance(data, Stream) else s.batch_size
     per_epoch = check_batch_size(batch_size, len(data))
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
     check_range("steps", steps, 1, ROWS["steps"].below, whole=True)
     changed = dict(steps=steps, batch_size=batch_size, value_range=values)
-    config = _configuration(data, arch, recorded(settings) | changed)
+    config = _configuration(data, arch, recorded(s) | changed)
     if s.init:
         start = start or load_start(s.init, config)
         config |= dict(init=str(s.init), init_weights=start.hash)

@@ -469,6 +469,6 @@ def check_same(where, old: dict, new: dict):
     free -= {"steps"} if new["noise_schedule"] != "constant" else set()
     if keys := sorted(key for key in new.keys() - free if old.get(key) != new[key]):
         old_text, new_text = (
-            ", ".join(f"{key}={c.get(key)!r:.30}" for key in keys[:3]) for c in (old, new)
+            ", ".join(f"{key}={c.get(key)!r:.20}" for key in keys[:2]) for c in (old, new)
         )
         raise ValueError(f"{where} holds a run with {old_text}, not {new_text}")

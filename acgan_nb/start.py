@@ -17,7 +17,7 @@ from .runs import Run, load_run
 from .storage import digest, find_run
 
 # %% auto #0
-__all__ = ['load_start', 'kept_start', 'check_source']
+__all__ = []
 
 # %% ../nbs/api/32_start.ipynb #f4e0dcbb
 def layers_with_weights(model) -> list:
