@@ -275,7 +275,7 @@ def _epochs(count, batch_size, steps_per_epoch, seed, epoch, done):
 
 # %% ../nbs/api/03_data.ipynb #a72bf504
 def batches(data: Dataset, batch_size: int = 100, *, seed: int = 0, start_step: int = 0):
-    """Endless batches (images uint8 (B, H, W, C), labels int32 (B,)), for Keras' `fit`.
+    """Endless batches (images uint8 (B, H, W, C), labels int32 (B,)), for Keras' `model.fit`.
 
     >>> images, labels = next(batches(load("digits"), 50))
     >>> images.shape, labels.shape

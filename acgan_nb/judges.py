@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -353,11 +354,22 @@ def _test_record(judge, test) -> dict:
     return {"accuracy_on_real_test": accuracy, **counts}
 
 # %% ../nbs/api/14_judges.ipynb #7bfdb429
+def _check_own(name, folder):
+    "`ValueError` if the folder has files of this name that are not those of a judge."
+    if found := [p for s in ("weights", "json") if os.path.lexists(p := folder / f"{name}.{s}")]:
+        try:
+            load_judge(name, folder)
+        except (ValueError, OSError) as error:
+            hint = "would be overwritten and is no judge; choose another folder"
+            raise ValueError(f"{str(found[0])!r} {hint}") from error
+
+
 def make_judge(name: str, folder=".", *, seed: int = 0, data_dir=None) -> Judge:
     "Train the judge `RECIPES[name]`, test it on real test images, and save it in `folder`."
     check_choice("judge", name, tuple(RECIPES))
     recipe, folder = RECIPES[name], Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
+    _check_own(name, folder)
     train, test = (load(recipe.data, split, data_dir=data_dir) for split in ("train", "test"))
     made_here = folder if (folder / f"{recipe.start}.weights").exists() else None
     start = recipe.start and load_judge(recipe.start, made_here)

@@ -70,8 +70,8 @@ def class_loss(class_logits, labels, count=None):
 def adc_loss(signed_logits, labels, real: bool, count=None):
     """-E[log C(label, real or fake | X)] in nats, over the labelled images: D's term of ADC-GAN.
 
-    `signed_logits` (B, 2K): K answers "real, of class k", then K "generated, of class k"; `labels`
-    and `count` as in `class_loss`. Hou et al. 2022, the objective of D and C.
+    `signed_logits` (B, 2K): K answers "real, of class k", then K "generated, of class k"; `labels`,
+    `count`: as in `class_loss`. Hou et al. 2022, the objective of D and C.
 
     >>> round(float(adc_loss(ops.zeros((1, 4)), [1], real=True)), 4)  # undecided: log 2K
     1.3863
@@ -85,7 +85,7 @@ def adc_loss(signed_logits, labels, real: bool, count=None):
 def adc_generator_loss(signed_logits, labels, count=None):
     """-E[log C(label, real | X) - log C(label, fake | X)] in nats: G's term of ADC-GAN, a scalar.
 
-    Arguments as in `adc_loss`. Negative where the classifier takes the images for real.
+    `labels`, `count`: as in `class_loss`. Negative where the classifier takes the images for real.
 
     >>> float(adc_generator_loss(ops.array([[3.0, 0.0, 1.0, 0.0]]), [0]))  # 1 - 3
     -2.0
@@ -114,7 +114,7 @@ def d2d_ce_loss(cosines, embeddings, labels, count=None, *, temperature=0.5, pos
                 negative_margin=0.02):
     """Data-to-data cross-entropy (Kang et al. 2021) in nats, over the labelled images: a scalar.
 
-    `cosines` (B, K) with the proxies, `embeddings` (B, E) of length one; rest as in `class_loss`.
+    `cosines` (B, K) with the proxies, `embeddings` (B, E) of length one; `labels`, `count`: as in `class_loss`.
 
     >>> round(float(d2d_ce_loss(ops.eye(2), ops.eye(2), [0, 1])), 4)  # log 2
     0.6931

@@ -36,7 +36,9 @@ class Row(NamedTuple):
 
 # %% ../nbs/api/07_models.ipynb #7c625f5c
 class Architecture(NamedTuple):
-    "A generator and a discriminator for one image shape."
+    """A generator and a discriminator for one image shape.
+
+    `generator`, `discriminator`: the rows of the network."""
 
     generator: tuple[Row, ...]
     discriminator: tuple[Row, ...]
@@ -239,7 +241,7 @@ _SCHEDULES = {  # of sigma, from its first value over so many steps
 
 
 def noise_schedule(kind: str, stddev: float, steps: int):
-    """A Keras schedule of sigma over `steps`: constant, linear (to zero) or three_stage.
+    """A Keras schedule of sigma: constant, linear (to zero) or in three stages.
 
     >>> [round(float(noise_schedule("linear", 0.2, 100)(step)), 2) for step in (0, 50, 100)]
     [0.2, 0.1, 0.0]

@@ -317,7 +317,9 @@ def export(self: Run, path, format: str | None = None) -> Path:
 def load_pretrained(
     name: str, truncation: float | None = None, confidence: float | None = None
 ) -> Run:
-    """The shipped run of this name; `ValueError` if there is none. `pretrained_names()` lists them.
+    """The shipped run of this name; `ValueError` if there is none.
+
+    `name`: one of `pretrained_names()`: digits, mnist, mnist_adc, cifar10, cifar10_16.
 
     >>> load_pretrained("mnist").sample(7, count=16).shape
     (16, 28, 28, 1)

@@ -42,7 +42,9 @@ PRESETS = {
 
 # %% ../nbs/api/25_sweeps.ipynb #8562cd7e
 def split_classes(class_names, size: int = 10) -> list[list[str]]:
-    """Groups of `size` classes in their order; the last one has the rest.
+    """Groups of classes in their order; the last one has the rest.
+
+    `size`: number of classes in a group.
 
     >>> split_classes(["cat", "dog", "frog"], 2)
     [['cat', 'dog'], ['frog']]
@@ -424,6 +426,8 @@ def load_generator(self: Ensemble, split: str):
 # %% ../nbs/api/25_sweeps.ipynb #2f4b430c
 def load_ensemble(outdir) -> Ensemble:
     """The directory of `splits` -> one generator of all classes. One-line errors.
+
+    `outdir`: the directory of `splits`.
 
     With the shipped model of digits as the only split:
 

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -25,7 +26,10 @@ from filelock import FileLock
 ROOT = Path(__file__).parents[1]
 NBS = ROOT / "nbs"
 NOTEBOOKS = sorted(NBS.rglob("[!.]*.ipynb"))
-SOURCES = "acgan_nb", "results", "nbs/live", "setup.py", "settings.ini", "MANIFEST.in", "README.md", "LICENSE"
+SOURCES = (
+    *("acgan_nb", "results", "nbs/live", "tests"),
+    *("setup.py", "settings.ini", "MANIFEST.in", "README.md", "LICENSE"),
+)
 MODULES = {  # extra: what it brings and a plain installation does not
     "jax": "jax jaxlib",
     "tensorboard": "tensorboard",
@@ -133,6 +137,15 @@ def test_modules_of_all_extras_are_named():
     end = "_requirements"
     extras = {name.removesuffix(end) for name in CONFIG["DEFAULT"] if name.endswith(end)}
     assert extras == MODULES.keys() | {"gpu"}  # which brings libraries, no module of its own
+
+
+def test_source_distribution_has_no_half_of_the_tests(wheel):
+    "They need notebooks, constraints and helpers, which the repository has."
+    [path] = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    assert "setup.py" in names and "acgan_nb/train.py" in names
+    assert not [name for name in names if name.startswith("tests")]
 
 
 def test_wheel_is_complete_and_small(wheel):

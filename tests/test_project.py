@@ -5,6 +5,7 @@ import configparser
 import doctest
 import filecmp
 import importlib
+import inspect
 import json
 import os
 import re
@@ -87,9 +88,21 @@ def test_notebook_installs_itself_on_colab(path):
 
 @pytest.fixture(scope="module")
 def site(copy):
-    "The processed notebooks, as Quarto gets them."
-    in_copy(copy, "from nbdev.serve import proc_nbs; proc_nbs(force=True, n_workers=0)")
+    "The processed notebooks, as Quarto gets them from `nbdev_docs`."
+    quarto = copy / "bin" / "quarto"
+    quarto.parent.mkdir()
+    quarto.write_text("#!/bin/sh\nmkdir -p _docs && echo made by quarto > _docs/README.md\n")
+    quarto.chmod(0o755)
+    (copy / "nbs" / "index.ipynb").touch()  # newer than README.md, as in a fresh clone
+    path = f"os.environ['PATH'] = {str(quarto.parent)!r} + os.pathsep + os.environ['PATH']"
+    in_copy(copy, f"import os; {path}; from nbdev.quarto import nbdev_docs; nbdev_docs(n_workers=0)")
     return copy / "_proc"
+
+
+def test_docs_command_changes_no_file_of_the_project(site, copy):
+    tracked = [name for name in TRACKED if (copy / name).is_file() and (ROOT / name).is_file()]
+    assert "README.md" in tracked and "nbs/index.ipynb" in tracked and "acgan_nb/_modidx.py" in tracked
+    assert not [name for name in tracked if (copy / name).read_bytes() != (ROOT / name).read_bytes()]
 
 
 def sources(site, page):
@@ -216,7 +229,7 @@ def test_code_of_a_page_fits_its_column(page):
 
 def plain(text):
     "Letters and signs that remain when links are made, or lost, on the way."
-    return re.sub(r"[\s`\[\]]|\([^)\s]*\)", "", text)
+    return re.sub(r"[\s`]", "", re.sub(r"\[([^][]*)\]\([^)\s]*\)", r"\1", text))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -233,8 +246,9 @@ def test_no_text_of_a_page_is_lost(site, page):
 def anchors(site, page):
     "The sections of a page, as links name them."
     made = re.compile(r"^#+ +(.*?) *(?:\{#(\S+).*\})?$", re.MULTILINE)
-    found = set()
-    for title, name in made.findall("\n".join(texts(site, page))):
+    text = "\n".join(texts(site, page))
+    found = set(re.findall(r"\{#([\w.]+)\}", text))  # of methods
+    for title, name in made.findall(text):
         words = re.sub(r"[^\w\-. ]", "", re.sub(r"\]\([^)]*\)", "", title).lower())
         found.add((name or words.strip().replace(" ", "-").lstrip("0123456789-.")).lower())
     return found
@@ -336,7 +350,7 @@ def test_one_idea_is_in_few_modules(pattern):
     assert 1 <= sum(bool(re.search(pattern, code)) for code in CODE.values()) <= 3
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*MODULES, "docs"])
 def test_examples_in_docstrings_are_true(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert not doctest.testmod(importlib.import_module(f"acgan_nb.{module}")).failed
@@ -387,7 +401,7 @@ def test_live_generator_of_a_page_is_written_with_the_site(page, site):
 
 
 REPORTS = {f"`{name}`": f"{name}/report" for name in ("digits", "mnist", "mnist_adc", "cifar10")}
-REPORTS |= {"`mnist_adc`, $D$ sure": "mnist_adc/report_confidence_0.8"}
+REPORTS |= {"`mnist_adc`, resampled": "mnist_adc/report_confidence_0.8"}
 
 
 @pytest.mark.parametrize("title", REPORTS)
@@ -435,3 +449,73 @@ def test_results_can_be_traced():
         assert isinstance(config["seed"], int)
         rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
         assert float(rows[-1].split(",")[0]) == config["steps"]
+
+
+def documented(page):
+    "The public functions and classes of an API page's module: (name, section on the site, object)."
+    module = importlib.import_module(f"acgan_nb.{re.sub('^api/[0-9]+_|.ipynb$', '', page)}")
+    found = [(name, getattr(module, name)) for name in module.__all__]
+    return [(n, o) for n, o in found if inspect.isfunction(o) or inspect.isclass(o)]
+
+
+API = [page for page in PAGES if page.startswith("api/") and page != "api/27_docs.ipynb"]
+
+
+@pytest.mark.parametrize("page", API)
+def test_reference_of_each_public_symbol(site, page):
+    "Its own words, signature and arguments as a table; nothing from a parent class, and its source folded."
+    text = "\n".join(texts(site, page))
+    assert not re.search(r"\*args, \*\*kwargs|Call self as a function|^show_doc", text, re.MULTILINE)
+    for name, symbol in documented(page):
+        [section] = re.findall(rf"^##+ `{name}` {{#{name.lower()}}}\n(.*)", text, re.MULTILINE | re.DOTALL)
+        signature = re.search(rf"```python\n{name}\((.*?)\)( -> .*)?\n```", section, re.DOTALL)
+        parameters = list(inspect.signature(symbol).parameters) if inspect.isfunction(symbol) else []
+        assert all(re.search(rf"\b{p}\b", signature[1]) for p in parameters)
+    folded = [s for s, _ in sources(site, page) if s.startswith('#| code-fold: true\n#| code-summary: "Source"')]
+    for name, _ in documented(page):
+        exported = [s for s, _ in own_cells(page) if re.search(rf"^#\| exports\n(.*\n)*(def|class) {name}\b", s)]
+        assert not exported or [s for s in folded if re.search(rf"^(def|class) {name}\b", s, re.MULTILINE)]
+    code = "".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    assert max(map(len, code.splitlines()), default=0) <= 100
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_level_of_headings_is_skipped(site, page):
+    text = re.sub(r"^```.*?^```", "", "\n".join(texts(site, page)), flags=re.MULTILINE | re.DOTALL)
+    levels = [1] + [len(marks) for marks in re.findall(r"^(#+) ", text, re.MULTILINE)]
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:]))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_plain_words_are_no_links_to_functions(site, page):
+    "`joint`, `data` or `splits` alone are a value, an argument, a command."
+    linked = re.findall(rf"\[`([^`]+)`\]\({SITE}", "\n".join(texts(site, page)))
+    assert not [name for name in linked if re.fullmatch("[a-z]+", name) and name not in ("fit", "load")]
+
+
+def test_page_of_the_command_line_has_the_help_and_an_example_of_each_command():
+    from click.testing import CliRunner
+
+    from acgan_nb.cli import main
+
+    shown = "".join("".join(o.get("text", "")) for _, outputs in own_cells("api/26_cli.ipynb") for o in outputs or ())
+    assert set(main.commands) == set(re.findall(r"^\$ acgan (\w+) (?!no_)", shown, re.MULTILINE))
+    for command in ([], *([name] for name in main.commands)):
+        help_text = CliRunner().invoke(main, [*command, "--help"], prog_name="acgan").output
+        assert help_text in shown, command
+
+
+USED = "settings models gan train runs sampling losses heads metrics evaluation report plots sweeps trials export"
+
+
+@pytest.mark.parametrize("page", [p for p in API if p[7:-6] in USED.split()])
+def test_pages_that_people_use_explain_each_argument_and_show_each_function_at_work(site, page):
+    cells = sources(site, page)
+    folded = 'code-summary: "'
+    for name, symbol in documented(page):
+        [at] = [i for i, (s, _) in enumerate(cells) if re.search(rf"^##+ `{name}` ", s, re.MULTILINE)]
+        rows = re.findall(r"^\| `.*\|$", cells[at][0], re.MULTILINE)
+        assert all(row.split("|")[-2].strip() for row in rows), name
+        later = "\n".join(s for s, outputs in cells[at:] if outputs is not None and folded not in s)
+        works = "Example:" in cells[at][0] or re.search(rf"\b{name}\b", later)
+        assert works or not inspect.isfunction(symbol), name
