@@ -159,7 +159,7 @@ def _overfitting_remark(report: dict) -> str:
     distance, control = (o[f"nearest_training_image{of}"][1] for of in ("", "_of_test_images"))
     copies = f"{o['copies']:.1%} of {o['queries']} samples are copies of training images"
     if control == 0:
-        return f"{copies}; at least half of the real test images are, too"
+        return f"{copies}; at least half of the real test images are"
     near = f"the median nearest one is {distance / control:.2f} times as far"
     return f"{copies}; {near} as for real test images"
 
