@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from numbers import Real
+from textwrap import shorten
 
 import numpy as np
 
 from .settings import check_value_range
 
 # %% auto #0
-__all__ = []
+__all__ = ['class_ids']
 
 # %% ../nbs/api/30_arrays.ipynb #a9d41f79
 def as_array(values, otherwise):
@@ -172,6 +174,42 @@ def labels_and_names(labels, count, class_names=None):
         names = tuple(map(str, range(array.shape[1])))
     found = as_labels(array, count, len(names) or count)  # no more classes than images
     return found, names or number_names(found)
+
+# %% ../nbs/api/30_arrays.ipynb #7b1bdfc8
+def class_ids(classes, class_names) -> list[int]:
+    """The ids of classes given by id or name; a `ValueError` names one that does not exist.
+
+    >>> class_ids(["dog", 0], ["cat", "dog"])
+    [1, 0]
+    """
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise ValueError(f"classes must be a list of ids or names, got {classes!r:.60}")
+    classes, class_names = list(classes), list(class_names)
+    ids = ids_of(classes, class_names)
+    if not ids or len(set(ids)) < len(ids):
+        got = f"[{listed(map(repr, classes))}]"
+        raise ValueError(f"classes must be a non-empty list without repeats, got {got}")
+    return ids
+
+# %% ../nbs/api/30_arrays.ipynb #6b7653fc
+def ids_of(classes, class_names) -> list[int]:
+    "The ids of classes given by id or name, which may repeat."
+    by_name = {name: k for k, name in enumerate(class_names)}
+    return [_class_id(c, class_names, by_name) for c in classes]
+
+
+def _class_id(c, class_names, by_name) -> int:
+    if isinstance(c, str) and c in by_name:
+        return by_name[c]
+    if str(c).isdecimal() and int(c) < len(class_names):
+        return int(c)
+    known = f"ids are 0..{len(class_names) - 1}, names {listed(class_names)}"
+    raise ValueError(f"no class {c!r:.60}: {known}")
+
+
+def listed(values, width=150) -> str:
+    "The values on one line of at most `width` characters, for an error message."
+    return shorten(", ".join(map(str, values)), width, placeholder=" ...")
 
 # %% ../nbs/api/30_arrays.ipynb #63aec037
 def check_memory(what, *sizes):

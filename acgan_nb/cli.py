@@ -81,12 +81,14 @@ def _train(data, outdir, quiet, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
     sub-folder of images per class."""
     from acgan_nb.sources import check_name
-    from acgan_nb.storage import check_writable
+    from acgan_nb.storage import check_writable, find_run
 
     check_name(data, options["data_dir"])
     settings_from({name: options[name] for name in ROWS})
     outdir = outdir or Path("runs") / Path(os.path.abspath(Path(data).expanduser())).name
     check_writable(outdir)
+    if options["init"] and not (outdir / "checkpoint").exists():
+        find_run(options["init"])
     start_backend()
     from acgan_nb.devices import join_processes
     from acgan_nb.train import fit
@@ -102,16 +104,6 @@ drawing_options = [
     click.option("--truncation", type=float, help="Largest distance of coordinates of z from 0."),
     click.option("--confidence", type=float, help="Resample until D gives the class at least this."),
 ]
-
-# %% ../nbs/api/26_cli.ipynb #c4086b6f
-def find_run(name):
-    "The folder of a run, or else of the run that comes with the package under this name."
-    from acgan_nb.storage import check_run, pretrained_names, results_folder
-
-    shipped = not name.exists() and str(name) in pretrained_names()
-    where = results_folder(str(name)) if shipped else name
-    check_run(where)
-    return where
 
 # %% ../nbs/api/26_cli.ipynb #7d64324d
 def save_images(images, labels, out, columns=10):
@@ -145,10 +137,12 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     check_range("seed", seed, 0)
     for name, value in (("count", count), ("columns", columns)):
         check_range(name, value, 1, 2**16)
+    from acgan_nb.storage import find_run
+
     where = find_run(run)
     start_backend()
+    from acgan_nb.arrays import ids_of
     from acgan_nb.runs import load_run
-    from acgan_nb.sources import ids_of
 
     trained = load_run(where, best, truncation, confidence)
     names = trained.config["class_names"]
@@ -170,6 +164,7 @@ def _export(run, format, best, out):
 
     RUN is a run directory, or else a generator of the package, as for sample."""
     from acgan_nb.export import check_export, default_path
+    from acgan_nb.storage import find_run
 
     where = find_run(run)
     out = out or default_path(run / "generator" if where == run else run, format or "keras")
@@ -190,6 +185,7 @@ def _demo(runs, outdir, runtime):
 
     A run is a run directory, or else a generator of the package, as for sample."""
     from acgan_nb.export import check_demo, demo_sizes, find_runtime, write_demo
+    from acgan_nb.storage import find_run
 
     names = [Path(os.path.abspath(run)).name for run in runs]
     folders = dict(zip(names, map(find_run, runs)))
@@ -328,7 +324,7 @@ any other TFDS image-classification name, or a folder of class folders"""
 @main.command("data")
 @click.argument("name", required=False)
 @click.option("--split", default="train", show_default=True)
-@with_options(*setting_options("classes", "size", "data_dir", "value_range"))
+@with_options(*setting_options("classes", "size", "framing", "data_dir", "value_range"))
 def _data(name, split, **options):
     "List the data sets that load by name, or describe NAME as training gets it."
     if name is None:
@@ -343,7 +339,7 @@ def _data(name, split, **options):
     if options["size"] is None:
         options["size"] = network_size  # as it is in training
     found = load(name, split, **options)
-    say(f"{found!r}\nfingerprint {found.fingerprint}")
+    say("\n".join([repr(found), *found.notes, f"fingerprint {found.fingerprint}"]))
     for class_name, count in zip(found.class_names, found.class_counts):
         say(f"{count:8d}  {class_name}")
 

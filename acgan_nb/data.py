@@ -20,11 +20,11 @@ import keras
 import numpy as np
 from fastcore.basics import patch
 
-from .arrays import as_images, as_labels, check_memory, distinct_names
+from .arrays import as_images, as_labels, check_memory, class_ids, distinct_names
 from .arrays import labels_and_names, number_names
-from .settings import check_choice, check_range
+from .settings import as_size, check_choice, check_range, choices
 from .sources import IMAGE_SUFFIXES  # noqa: F401 - imported from here by others
-from .sources import class_folders, class_ids, find_folder, picture, with_channels
+from .sources import class_folders, find_folder, picture, with_channels
 from .sources import read_digits, read_folder, read_tfds
 
 # %% auto #0
@@ -70,6 +70,7 @@ class Dataset:
     class_names: tuple = None
     name: str = "arrays"
     value_range: InitVar[tuple | None] = None
+    notes: tuple = ()  # what was done to the images when they were loaded, in lines
 
     def __post_init__(self, value_range):
         images = as_images(self.images, value_range)
@@ -135,7 +136,8 @@ def load(
     split: str = "train",  # train, test, or TFDS' split syntax such as "train[:10%]"
     *,
     classes=None,  # class ids or names to keep; they are renumbered 0..len(classes)-1
-    size=None,  # resize to size x size pixels; or a function of (H, W) that gives it, or None
+    size=None,  # resize: 64, (48, 64) or "48x64"; a function of (H, W) that gives it; or None
+    framing: str = "crop",  # what becomes of images of another shape: or "pad", or "stretch"
     channels: int | None = None,  # 1: grey, 3: colour; default: as the images are
     data_dir: str | None = None,  # where TFDS keeps its data; default TFDS_DATA_DIR
     value_range=None,  # black and white in a folder of images, if they are not those of their format
@@ -146,11 +148,13 @@ def load(
     Dataset('digits', images (95, 8, 8, 1), 2 classes)
     """
     if size is not None and not callable(size):
-        check_range("size", size, 4, 4097, whole=True)
+        size = as_size(size)
+    check_choice("framing", framing, choices("framing"))
     if channels is not None:
         check_choice("channels", channels, (1, 3))
+    notes = []
     if folder := find_folder(name):
-        found = read_folder(folder, split, classes, size, value_range)
+        found = read_folder(folder, split, classes, size, value_range, framing, notes)
         title = str(folder.resolve())
         classes = None  # the others were not read
     elif value_range is not None:
@@ -158,8 +162,8 @@ def load(
     elif (title := str(name)) == "digits":
         found = read_digits(split, size)
     else:
-        found = read_tfds(title, split, classes, size, data_dir)
-    data = Dataset(*found, title)
+        found = read_tfds(title, split, classes, size, data_dir, framing)
+    data = Dataset(*found, title, notes=tuple(notes))
     if channels is not None:
         data = replace(data, images=with_channels(data.images, channels))
     return data if classes is None else data.subset(classes)

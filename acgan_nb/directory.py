@@ -306,14 +306,17 @@ def find_checkpoint(self: RunDirectory) -> Checkpoint | None:
 @patch
 def find_run(self: RunDirectory, config: dict) -> Checkpoint | None:
     "The checkpoint to go on from; `ValueError` if the directory holds another run."
+    checkpoint = None
     try:
         if checkpoint := self.find_checkpoint():
             check_same(checkpoint.path, checkpoint.config, config)
         elif self.config_path.exists():
             check_same(self, self.read_config(), config)
     except ValueError as error:
-        hint = ", or replace it: resume=False, --no-resume" * holds_run(self.path)
-        raise ValueError(f"{error}: choose another outdir{hint}") from error
+        fits = checkpoint and checkpoint.config["arch"] == config["arch"]
+        hint = f", with --init {self} to start from its weights," if fits else ","
+        hint += " or replace it: resume=False, --no-resume"
+        raise ValueError(f"{error}: choose another outdir{hint * holds_run(self.path)}") from error
     return checkpoint
 
 # %% ../nbs/api/16_directory.ipynb #5b8eac4f

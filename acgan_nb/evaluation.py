@@ -89,7 +89,7 @@ def compute_measures(
     >>> found["recall"], found["resolution"]["sizes"]
     (1.0, [2, 4, 8])
     """
-    labels, side = np.asarray(labels), images.shape[1]
+    labels, side = np.asarray(labels), min(images.shape[1:3])
     sizes = sorted({max(2, side // 2**i) for i in range(4)})  # the full one and its halves
     correct = metrics.resolution_hits(images, labels, judge, sizes)  # (S, N), full size last
     accuracy, std, by_class = zip(*(_accuracy(c, labels, seed) for c in correct))

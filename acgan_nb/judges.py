@@ -37,7 +37,7 @@ class Recipe:
     "How to train a judge: a cycle of `steps` steps of batch 128 for each of the learning rates."
 
     data: str  # name of the data set
-    size: int  # side of the images in pixels; others are resized
+    size: int  # side of the images in pixels; others are resized, and stretched if they must be
     widths: tuple  # channels of each block
     steps: int
     mirror: bool = False  # horizontal flips keep the class
@@ -114,7 +114,7 @@ def _batches(self: Judge, images):
     count = max(8, 2**19 // size**2)
     starts = range(0, len(images), count)
     for i in tqdm(starts, f"judge {self.name}", delay=5, leave=False):
-        part = resize(images[i : i + count], size)
+        part = resize(images[i : i + count], size, "stretch")
         yield from_pixels(part.repeat(channels // part.shape[-1], axis=-1))
 
 # %% ../nbs/api/14_judges.ipynb #97a34e7a
@@ -175,7 +175,8 @@ def _augment(padded, size, mirror, rng):
 # %% ../nbs/api/14_judges.ipynb #444a98c3
 def _training_batches(data, recipe, rng, batch_size=128):
     "Endless batches (floats, one-hot labels): shuffled in each epoch and augmented."
-    images, targets = resize(data.images, recipe.size), np.eye(data.num_classes, dtype="float32")
+    images = resize(data.images, recipe.size, "stretch")
+    targets = np.eye(data.num_classes, dtype="float32")
     shift = recipe.size // 8
     padded = np.pad(images, [(0, 0), (shift, shift), (shift, shift), (0, 0)], mode="edge")
     batch_size = min(batch_size, len(data))
@@ -388,7 +389,7 @@ def recipe_for(data: Dataset) -> Recipe:
     for recipe in RECIPES.values():
         if recipe.data == data.name and recipe.start is None:
             return recipe
-    side = min(data.images.shape[1], 64)
+    side = min(*data.image_shape[:2], 64)
     widths, steps = ((32, 64), 400) if side <= 16 else ((16, 32, 64), 1500)
     return Recipe(data.name, side, widths, steps)
 

@@ -296,22 +296,24 @@ def class_ms_ssim(images, labels, pairs: int = 100, seed: int = 0, mode="paper")
 def resolution_hits(images, labels, judge, sizes) -> np.ndarray:
     """Whether `judge` classifies each image correctly after resizing to each size and back, (S, N).
 
-    images: uint8 (N, side, side, C). labels: class ids (N,). judge: images -> class ids (N,).
-    `ValueError` for unlabelled images and for sizes outside 1..side.
+    images: uint8 (N, H, W, C). labels: class ids (N,). judge: images -> class ids (N,).
+    sizes: of the shorter side; the other one keeps its ratio. `ValueError` for unlabelled images
+    and for sizes outside 1..min(H, W).
 
     >>> resolution_hits(np.zeros((2, 8, 8, 1), "uint8"), [0, 1], lambda images: [0, 0], [4, 8])
     array([[ True, False],
            [ True, False]])
     """
     images = as_images(images)
-    labels, side = as_labels(labels, len(images)), images.shape[1]
-    if images.shape[2] != side:
-        raise ValueError(f"images must be square, got {images.shape[1]}x{images.shape[2]}")
+    labels, whole = as_labels(labels, len(images)), images.shape[1:3]
+    side = min(whole)
     if labels.min() < 0:
         raise ValueError("some labels are -1: only labelled images can be read right or wrong")
     for size in sizes:
         check_range("size", size, 1, side + 1, whole=True)
-    return np.stack([judge(resize(resize(images, size), side)) == labels for size in sizes])
+    smaller = ([round(size * n / side) for n in whole] for size in sizes)
+    seen = (resize(resize(images, size, "stretch"), whole, "stretch") for size in smaller)
+    return np.stack([judge(each) == labels for each in seen])
 
 # %% ../nbs/api/13_metrics.ipynb #1de65993
 def resolution_accuracy(images, labels, judge, sizes) -> np.ndarray:

@@ -5,6 +5,7 @@
 # %% ../nbs/api/07_models.ipynb #fb3c8f30
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import NamedTuple
 
@@ -103,24 +104,66 @@ ARCHITECTURES |= {
     ),
 }
 
+# %% ../nbs/api/07_models.ipynb #be5a3c87
+_MAPS = {384: (192, 96), 768: (384, 256, 192, 96, 48, 24)}
+
+
+def _made_for(height: int, width: int) -> Architecture:
+    "The paper's table with as many doublings as the shorter side allows."
+    check_sides(height, width)
+    shorter = min(height, width)
+    start, maps = (3, 384) if shorter < 48 else (6, 768)
+    doublings = max(2, (shorter // start).bit_length() - 1)
+    halvings = max(3, doublings - 1)
+    d = _discriminator([min(16 * 2**i, 512) for i in range(2 * halvings)], (2, 1) * halvings)
+    rows = map(_tconv, _MAPS[maps][: doublings - 1])
+    return Architecture((_linear(maps), *rows, _image(3)), d, (height, width, 3))
+
+# %% ../nbs/api/07_models.ipynb #a95f0449
+SIDES = 8, 1024  # the shortest and the longest side of images that there are networks for
+
+
+def check_sides(height: int, width: int):
+    "`ValueError`, with the nearest size that there is, unless there are networks for this size."
+    low, high = SIDES
+    near = "x".join(str(min(max(side, low), high)) for side in (height, width))
+    if near != f"{height}x{width}":
+        text = f"there are networks for sides of {low} to {high} pixels, not for {height}x{width}"
+        raise ValueError(f"{text}; the nearest size is {near}")
+
 # %% ../nbs/api/07_models.ipynb #32efa8cd
 def architecture(arch: str) -> Architecture:
-    """The named architecture; an unknown name is a `ValueError` that suggests the nearest.
+    """The architecture of a name in the tables, or the one that is made for a size: image48x64.
 
-    >>> architecture("cifar10").image_shape
-    (32, 32, 3)
+    An unknown name is a `ValueError` that suggests the nearest.
+
+    >>> architecture("cifar10").image_shape, architecture("image48x64").image_shape
+    ((32, 32, 3), (48, 64, 3))
     """
-    if not isinstance(arch, str) or arch not in ARCHITECTURES:
-        names = ", ".join(ARCHITECTURES)
-        raise ValueError(f"arch must be one of {names}, got {arch!r}{nearest(arch, ARCHITECTURES)}")
-    return ARCHITECTURES[arch]
+    if isinstance(arch, str) and arch in ARCHITECTURES:
+        return ARCHITECTURES[arch]
+    if made := re.fullmatch(r"image([1-9]\d{0,3})x([1-9]\d{0,3})", str(arch)):
+        return _made_for(*map(int, made.groups()))
+    names = f"{', '.join(ARCHITECTURES)}, or as image48x64"
+    raise ValueError(f"arch must be one of {names}, got {arch!r}{nearest(arch, ARCHITECTURES)}")
+
+# %% ../nbs/api/07_models.ipynb #aa2c9d18
+def arch_for(height: int, width: int) -> str:
+    """The name of the first table for this size, or else of the one that is made for it.
+
+    >>> arch_for(32, 32), arch_for(48, 64)
+    ('cifar10', 'image48x64')
+    """
+    fits = (name for name, a in ARCHITECTURES.items() if a.image_shape[:2] == (height, width))
+    return next(fits, f"image{height}x{width}")
 
 # %% ../nbs/api/07_models.ipynb #8588513e
-def ladder(arch: Architecture) -> list[int]:
-    "Spatial size before each row of the generator, and the image's own size last."
-    sizes = [arch.image_shape[0]]
+def ladder(arch: Architecture) -> list[tuple[int, int]]:
+    "Height and width before each row of the generator, and the image's own last."
+    sizes = [arch.image_shape[:2]]
     for row in reversed(arch.generator[1:]):
-        sizes.insert(0, sizes[0] // 2 if row.stride == 2 else sizes[0] - row.kernel + 1)
+        before = (n // 2 if row.stride == 2 else n - row.kernel + 1 for n in sizes[0])
+        sizes.insert(0, tuple(before))
     return sizes
 
 # %% ../nbs/api/07_models.ipynb #09ed3d17
@@ -312,26 +355,43 @@ _LINEAR_MAPS = {  # feature maps of the first row, from its width and the number
 
 
 def _linear_row(x, row, size, linear, options):
-    "The Linear row, reshaped to `size` x `size`."
-    maps = _LINEAR_MAPS[linear](row.maps, size**2)
-    x = layers.Dense(maps * size**2, row.activation, **options)(x)
-    return layers.Reshape((size, size, maps), dtype=options["dtype"])(x)
+    "The Linear row, reshaped to `size` (H, W)."
+    pixels = size[0] * size[1]
+    maps = _LINEAR_MAPS[linear](row.maps, pixels)
+    x = layers.Dense(maps * pixels, row.activation, **options)(x)
+    return layers.Reshape((*size, maps), dtype=options["dtype"])(x)
 
 # %% ../nbs/api/07_models.ipynb #49e8f1a2
 def _transposed_conv(x, row, size, options):
-    "One TConv row, from `x` to `size` x `size`."
-    if row.stride * x.shape[1] == size:
+    "One TConv row, from `x` to `size` (H, W)."
+    if tuple(row.stride * n for n in x.shape[1:3]) == size:
         return layers.Conv2DTranspose(row.maps, row.kernel, row.stride, "same", **options)(x)
     x = layers.Conv2DTranspose(row.maps, row.kernel, row.stride, "valid", **options)(x)
-    border = (x.shape[1] - size) // 2
-    return layers.Cropping2D(border, dtype=options["dtype"])(x) if border else x
+    borders = [m - n for m, n in zip(x.shape[1:3], size)]
+    crop = layers.Cropping2D([(n // 2, n - n // 2) for n in borders], dtype=options["dtype"])
+    return crop(x) if any(borders) else x
+
+# %% ../nbs/api/07_models.ipynb #071312b6
+def _table_for(arch, image_shape, channels):
+    "(architecture, channels) by name or by image shape (H, W, C); `ValueError` if they disagree."
+    if image_shape is None:
+        found = architecture(arch)
+        return found, channels or found.image_shape[-1]
+    if len(image_shape) != 3 or image_shape[-1] not in (1, 3):
+        raise ValueError(f"image_shape must be (H, W, 1 or 3), got {image_shape}")
+    *size, found_channels = image_shape
+    found = architecture(arch or arch_for(*size))
+    if found.image_shape[:2] != tuple(size):
+        raise ValueError(f"arch {arch} makes no images of shape {image_shape}")
+    return found, channels or found_channels
 
 # %% ../nbs/api/07_models.ipynb #9a09d07c
 def build_generator(
-    arch: str,
+    arch: str | None = None,
     num_classes: int = 10,
     latent_dim: int = 100,
     *,
+    image_shape: tuple[int, int, int] | None = None,  # (H, W, C) in place of a name
     linear: str = "maps",  # reading of the first row's width: "maps" or "units"
     label_input: str = "one_hot",  # "one_hot" beside z, or "embedding" multiplied into z
     channels: int | None = None,  # image channels, if not the table's
@@ -340,13 +400,13 @@ def build_generator(
 ) -> keras.Model:
     """G: `[z (B, latent_dim), labels int (B,)]` -> images (B, H, W, C) float32 in [-1, 1].
 
-    >>> build_generator("digits").output_shape
-    (None, 8, 8, 1)
+    >>> build_generator("digits").output_shape, build_generator(image_shape=(12, 9, 3)).output_shape
+    ((None, 8, 8, 1), (None, 12, 9, 3))
     """
     check_backend()
     check_choice("linear", linear, choices("linear"))
     check_choice("label_input", label_input, choices("label_input"))
-    arch, next_seed = architecture(arch), _seeds(seed, 0)
+    (arch, channels), next_seed = _table_for(arch, image_shape, channels), _seeds(seed, 0)
     z = keras.Input((latent_dim,), name="z")
     labels = keras.Input((), dtype="int32", name="labels")
     x = _LABEL_INPUTS[label_input](z, labels, num_classes, next_seed)
@@ -356,8 +416,7 @@ def build_generator(
         x = _transposed_conv(x, row, size, _options(next_seed, dtype))
         x = BatchNormalization(momentum=0.9, dtype=dtype)(x)
         x = _activate(x, row.activation, dtype)
-    last = last._replace(maps=channels or last.maps)
-    x = _transposed_conv(x, last, sizes[-1], _options(next_seed, dtype))
+    x = _transposed_conv(x, last._replace(maps=channels), sizes[-1], _options(next_seed, dtype))
     return keras.Model([z, labels], _activate(x, last.activation, "float32"), name="generator")
 
 # %% ../nbs/api/07_models.ipynb #ef9694af
@@ -381,9 +440,10 @@ def _conv_row(x, row, next_seed, dtype, spectral_norm, activation_noise):
 
 # %% ../nbs/api/07_models.ipynb #7d721e70
 def build_discriminator(
-    arch: str,
+    arch: str | None = None,
     num_classes: int = 10,
     *,
+    image_shape: tuple[int, int, int] | None = None,  # (H, W, C) in place of a name
     activation_noise: float = 0.0,  # sigma of the noise after each nonlinearity; 0: no such layers
     spectral_norm: bool = False,  # of every layer, in place of batch norm
     class_head: str = "acgan",  # a label in `HEADS`; later heads have a third output
@@ -398,9 +458,8 @@ def build_discriminator(
     """
     check_backend()
     check_choice("class_head", class_head, tuple(HEADS))
-    arch, next_seed = architecture(arch), _seeds(seed, 1)
-    *size, maps = arch.image_shape
-    x = image = keras.Input((*size, channels or maps), name="image")
+    (arch, channels), next_seed = _table_for(arch, image_shape, channels), _seeds(seed, 1)
+    x = image = keras.Input((*arch.image_shape[:2], channels), name="image")
     for row in arch.discriminator:
         x = _conv_row(x, row, next_seed, dtype, spectral_norm, activation_noise)
     head = HEADS[class_head].create(num_classes, next_seed)

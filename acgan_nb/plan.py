@@ -21,26 +21,23 @@ import numpy as np
 from .data import Dataset, Stream, check_batch_size, check_outside, is_streamable, load
 from .devices import check_backend, data_parallel, has_gpu
 from .directory import RunDirectory
-from .models import ARCHITECTURES, architecture
+from .models import ARCHITECTURES, arch_for, architecture, check_sides
 from .monitor import possible_pairs
-from .settings import ROWS, Settings, check_range, check_value_range, recorded, settings_from
+from .settings import ROWS, Settings, as_size, check_range, check_value_range, recorded, settings_from
 from .sources import resize
+from .start import Start, check_source, kept_start, load_start
 
 # %% auto #0
 __all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
 
 # %% ../nbs/api/19_plan.ipynb #92aef100
 def _sizes():
+    "The sides of squares in the tables."
     return sorted({a.image_shape[0] for a in ARCHITECTURES.values()})
-
-
-def _arch_for(h, w):
-    "The first architecture of this image size, or None."
-    return next((name for name, a in ARCHITECTURES.items() if a.image_shape[:2] == (h, w)), None)
 
 # %% ../nbs/api/19_plan.ipynb #96d1d55c
 def network_size(h: int, w: int) -> int:
-    """The side of the largest networks that images of this size fill, or else of the smallest.
+    """The largest side in the tables that images of this size fill, or else the smallest.
 
     >>> network_size(100, 70), network_size(5, 5)
     (64, 8)
@@ -50,13 +47,9 @@ def network_size(h: int, w: int) -> int:
 # %% ../nbs/api/19_plan.ipynb #43c865ad
 def check_fits(data, arch):
     "`ValueError` unless the images have the architecture's size and every class has images."
-    h, w = data.image_shape[:2]
-    if arch is None:
-        sizes = ", ".join(map(str, _sizes()))
-        raise ValueError(f"images are {h}x{w}; there are architectures for squares of {sizes}")
-    if architecture(arch).image_shape[:2] != (h, w):
-        want = architecture(arch).image_shape[0]
-        raise ValueError(f"images are {h}x{w}, arch {arch} needs {want}x{want}")
+    (h, w), (height, width) = data.image_shape[:2], architecture(arch).image_shape[:2]
+    if (h, w) != (height, width):
+        raise ValueError(f"images are {h}x{w}, arch {arch} needs {height}x{width}")
     if isinstance(data, Dataset) and data.images.max() == 1:
         hint = "black and white would look the same; pass images * 255 or value_range=(0, 1)"
         raise ValueError(f"the images of {data.name!r} hold 0 and 1 alone, of 0..255: {hint}")
@@ -64,16 +57,20 @@ def check_fits(data, arch):
         raise ValueError(f"class {empty[0]!r} of {data.name!r} has no labelled image")
 
 # %% ../nbs/api/19_plan.ipynb #eade799a
-def check_size(size, arch=None):
-    "`ValueError` unless there are networks for images of this size; before anything is resized."
-    check_range("size", size, 4, 4097, whole=True)
-    sizes = _sizes() if arch is None else [architecture(arch).image_shape[0]]
-    if size not in sizes:
-        of = "the architectures" if arch is None else f"arch {arch}"
-        raise ValueError(f"size must be that of {of}, {', '.join(map(str, sizes))}, got {size}")
+def check_size(size, arch=None) -> tuple[int, int]:
+    """(H, W); `ValueError` unless there are networks for images of this size.
+
+    That is asked before any image is read."""
+    check_sides(*(size := as_size(size)))
+    if arch is not None and size != (needed := architecture(arch).image_shape[:2]):
+        height, width = needed
+        raise ValueError(f"size must be that of arch {arch}, {height}x{width}, got {size[0]}x{size[1]}")
+    return size
 
 # %% ../nbs/api/19_plan.ipynb #8ea3bdc9
-def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None, value_range=None):
+def as_dataset(
+    data, arch=None, *, classes=None, size=None, data_dir=None, value_range=None, framing="crop"
+):
     """(Dataset or Stream, architecture name) for `fit`; resizes what it loads, checks what it is given.
 
     A Dataset holds bytes already: its `value_range` is only noted down.
@@ -82,12 +79,12 @@ def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None, value
     (Dataset('digits', images (1438, 8, 8, 1), 10 classes), 'digits')
     """
     if size is not None:
-        check_size(size, arch)
+        size = check_size(size, arch)
     if isinstance(data, (str, os.PathLike)):
         if size is None:
-            size = architecture(arch).image_shape[0] if arch is not None else network_size
-        options = dict(size=size, data_dir=data_dir, value_range=value_range)
-        data = load(data, classes=classes, **options)
+            size = architecture(arch).image_shape[:2] if arch is not None else network_size
+        options = dict(data_dir=data_dir, value_range=value_range, framing=framing)
+        data = load(data, classes=classes, size=size, **options)
     elif isinstance(data, Stream) or is_streamable(data):
         if (classes, size, value_range) != (None, None, None):
             raise ValueError("classes, size and value_range are not for a stream of batches")
@@ -95,8 +92,8 @@ def as_dataset(data, arch=None, *, classes=None, size=None, data_dir=None, value
     else:
         data = data if isinstance(data, Dataset) else _from_arrays(data, value_range)
         data = data if classes is None else data.subset(classes)
-        data = data if size is None else replace(data, images=resize(data.images, size))
-    arch = arch or _arch_for(*data.image_shape[:2])
+        data = data if size is None else replace(data, images=resize(data.images, size, framing))
+    arch = arch or arch_for(*data.image_shape[:2])
     check_fits(data, arch)
     return data, arch
 
@@ -117,10 +114,16 @@ def _configuration(data, arch, settings: dict) -> dict:
         "class_names": list(data.class_names),
         "arch": arch,
         **settings,
+        "init_weights": None,  # their hash
         "hardware": _hardware(),
         "versions": _versions(),
     }
-    return json.loads(json.dumps(config, default=lambda number: number.item()))  # plain numbers
+    return json.loads(json.dumps(config, default=_plain))
+
+
+def _plain(value):
+    "A number or a path as JSON knows it."
+    return os.fspath(value) if isinstance(value, os.PathLike) else value.item()
 
 # %% ../nbs/api/19_plan.ipynb #884d4d2d
 def _hardware():
@@ -149,6 +152,12 @@ class Plan:
     callbacks: tuple = ()
     verbose: bool = False
     distribution: object = None  # over several devices
+    start: Start | None = None  # weights to begin with
+
+    @property
+    def notes(self) -> tuple:
+        "Lines for the user."
+        return getattr(self.data, "notes", ())  # a stream has none
 
     @property
     def save_every(self) -> int:
@@ -169,7 +178,7 @@ class Plan:
         return [n for n in (s.log_every, s.evaluate_every, self.save_every) if n]
 
 # %% ../nbs/api/19_plan.ipynb #fb521980
-def check_fit(data, *, outdir=None, callbacks=(), verbose=False, **options) -> Plan:
+def check_fit(data, *, outdir=None, resume=True, callbacks=(), verbose=False, **options) -> Plan:
     """The plan of `fit(data, ...)`; a one-line `ValueError` if `fit` would refuse it.
 
     >>> check_fit("digits", epochs=2).config["steps"]
@@ -179,27 +188,34 @@ def check_fit(data, *, outdir=None, callbacks=(), verbose=False, **options) -> P
     settings = settings_from(options)
     callbacks = _callback_list(callbacks)
     _check_surroundings(settings, outdir, data)
-    s = settings
+    s, directory = settings, None if outdir is None else RunDirectory(outdir)
+    start = kept_start(s.init, directory) if resume else None
+    if s.init and not start:
+        check_source(s.init, directory)
     values = s.value_range and list(check_value_range(s.value_range))
-    options = dict(classes=s.classes, size=s.size, data_dir=s.data_dir, value_range=values)
-    data, arch = as_dataset(data, s.arch, **options)
+    options = {name: getattr(s, name) for name in ("classes", "size", "data_dir", "framing")}
+    data, arch = as_dataset(data, s.arch, value_range=values, **options)
     if s.evaluate_every:
         possible_pairs(in_memory(data))
-    streamed = isinstance(data, Stream)
-    batch_size = data.batch_size if streamed else s.batch_size
+    batch_size = data.batch_size if isinstance(data, Stream) else s.batch_size
     per_epoch = check_batch_size(batch_size, len(data))
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
     check_range("steps", steps, 1, ROWS["steps"].below, whole=True)
     changed = dict(steps=steps, batch_size=batch_size, value_range=values)
+    config = _configuration(data, arch, recorded(s) | changed)
+    if s.init:
+        start = start or load_start(s.init, config)
+        config |= dict(init=str(s.init), init_weights=start.hash)
     return Plan(
         data=data,
-        config=_configuration(data, arch, recorded(settings) | changed),
+        config=config,
         settings=settings,
         steps_per_epoch=per_epoch,
-        directory=None if outdir is None else RunDirectory(outdir),
+        directory=directory,
         callbacks=callbacks,
         verbose=verbose,
         distribution=data_parallel(s.devices, batch_size),
+        start=start,
     )
 
 # %% ../nbs/api/19_plan.ipynb #835ba1eb

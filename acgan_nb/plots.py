@@ -8,7 +8,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .sources import class_ids
+from .arrays import class_ids
 from .data import Dataset, image_grid
 from .sampling import generate, interpolate
 from .metrics import ms_ssim, within_class_pairs

@@ -159,9 +159,11 @@ def _overfitting_remark(report: dict) -> str:
     "Copies, and the median distance to the nearest training image, over that of test images."
     o = report["overfitting"]
     distance, control = (o[f"nearest_training_image{of}"][1] for of in ("", "_of_test_images"))
-    ratio = distance / control if control else float("inf")
     copies = f"{o['copies']:.1%} of {o['queries']} samples are copies of training images"
-    return f"{copies}; the median nearest one is {ratio:.2f} times as far as for real test images"
+    if control == 0:
+        return f"{copies}; at least half of the real test images are"
+    near = f"the median nearest one is {distance / control:.2f} times as far"
+    return f"{copies}; {near} as for real test images"
 
 # %% ../nbs/api/23_report.ipynb #65eb9d82
 def remarks_on(report: dict) -> list[str]:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from fastcore.basics import patch
 
-from .arrays import as_array, check_memory
+from .arrays import as_array, check_memory, ids_of
 from .data import Dataset, html_sheet, load
 from .directory import RunDirectory
 from .export import export_generator
@@ -23,7 +23,6 @@ from .heads import head_of
 from .models import build_discriminator, build_generator, noise_schedule
 from .sampling import class_probabilities, draw_latents, generate
 from .settings import check_range, check_same, nearest, pick
-from .sources import ids_of
 from .storage import check_own, check_run, load_variables, pretrained_names, replacing
 from .storage import results_folder, save_variables
 from .storage import new_results_folder  # noqa: F401 - imported from here by others
@@ -256,9 +255,9 @@ def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Datase
     c = run.config
     if (name := data or c["data"]) in NOT_BY_NAME:
         raise ValueError(f"this run was trained on {NOT_BY_NAME[name]}, which cannot be loaded by name")
-    h, _, channels = c["image_shape"]
-    options = dict(classes=c["class_names"], size=h, channels=channels, data_dir=data_dir)
-    options["value_range"] = c.get("value_range")
+    *size, channels = c["image_shape"]
+    options = dict(classes=c["class_names"], size=size, channels=channels, data_dir=data_dir)
+    options |= {"value_range": c.get("value_range"), "framing": c.get("framing", "crop")}
     found = load(name, split, **options)
     if split == "train" and found.fingerprint != c["fingerprint"]:
         warnings.warn(f"{str(name)!r} here is not the data this run was trained on", stacklevel=2)

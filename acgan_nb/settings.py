@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
+from operator import index
 
 # %% auto #0
 __all__ = ['ROWS', 'NEEDED', 'Row', 'Settings', 'rows_of', 'choices', 'settings_from', 'recorded', 'check_config', 'check_same']
@@ -50,6 +52,24 @@ def check_value_range(value_range) -> tuple[float, float]:
     except (TypeError, ValueError):
         pass
     raise ValueError(f"value_range must be two numbers as (0, 4095), got {value_range!r:.60}")
+
+# %% ../nbs/api/00_settings.ipynb #cc37e82e
+def as_size(size) -> tuple[int, int]:
+    """(H, W) of a size in pixels; `ValueError` for anything else.
+
+    >>> as_size(64), as_size("48x64"), as_size((48, 64))
+    ((64, 64), (48, 64), (48, 64))
+    """
+    parts = size.split("x") if isinstance(size, str) else size
+    parts = parts if isinstance(parts, (list, tuple)) else [parts]
+    try:
+        sides = [index(int(n) if isinstance(n, str) else n) for n in parts]
+    except (TypeError, ValueError):
+        sides = []
+    if len(sides) in (1, 2) and all(4 <= n < 4097 for n in sides):
+        return sides[0], sides[-1]
+    how = "size must be a number of pixels as 64, or height and width as 48x64"
+    raise ValueError(f"{how}, got {size!r:.60}; each at least 4 and below 4097")
 
 # %% ../nbs/api/00_settings.ipynb #5798ee04
 def backend_hint(error) -> str:
@@ -133,8 +153,13 @@ class Settings:
     classes: list | None = option(
         None, "Class ids or names to keep, separated by commas", part="subset", identity=False
     )
-    size: int | None = option(
-        None, "Resize images to SIZE x SIZE pixels", part="load", recorded=False
+    size: str | tuple | int | None = option(
+        None, "Resize images to these pixels: 64, or height x width as 48x64", part="load",
+        recorded=False
+    )
+    framing: str = option(
+        "crop", "How images of another shape get the size: their middle, black bars, or stretched",
+        part="values", choices=("crop", "pad", "stretch"), flags=("fit",), identity=False
     )
     data_dir: str | None = option(
         None, "Where TFDS keeps its data [default: $TFDS_DATA_DIR]", part="load", recorded=False
@@ -145,6 +170,10 @@ class Settings:
     )
     arch: str | None = option(
         None, "Architecture [default: by image size]", part="networks", recorded=False
+    )
+    init: str | None = option(
+        None, "Start from the weights of this run, or of this generator of the package",
+        part="start", identity=False
     )
     # how long
     epochs: int | None = option(None, "Passes over the data", low=1, below=2**31, recorded=False)
@@ -345,6 +374,10 @@ def _check_combinations(s: Settings):
         raise ValueError("give epochs or steps, not both")
     if s.value_range is not None:
         check_value_range(s.value_range)
+    if s.size is not None:
+        as_size(s.size)
+    if s.init is not None and not isinstance(s.init, (str, os.PathLike)):
+        raise ValueError(f"init must be a run directory or a name, got {s.init!r:.60}")
     if s.on_collapse == "stop" and s.evaluate_every is None:
         raise ValueError("on_collapse='stop' needs evaluate_every: evaluations see a collapse")
     if s.feature_judge and s.evaluate_every is None:
@@ -374,11 +407,14 @@ def is_config(value) -> bool:
 
 # %% ../nbs/api/00_settings.ipynb #ad9bc942
 def _check_notes(config):
-    "`ValueError` unless what is noted about the machine and the evaluations is of the right kind."
+    "`ValueError` unless what is noted about machine, start and evaluations is of the right kind."
     if not isinstance(config.get("hardware", ""), str):
         raise ValueError("hardware must be a text")
     if not isinstance(config.get("versions", {}), dict):
         raise ValueError("versions must be a table")
+    for key in ("init", "init_weights"):
+        if not isinstance(config.get(key), (str, type(None))):
+            raise ValueError(f"{key} must be a text, got {config[key]!r:.60}")
     if (evaluation := config.get("evaluation")) is None:
         return
     if not isinstance(evaluation, dict) or not isinstance(evaluation.get("judge"), str):
@@ -397,7 +433,7 @@ def check_config(config) -> dict:
         if key not in config:
             raise ValueError(f"there is no {key!r}")
     for key in config:
-        if key not in {*DATA_KEYS, *rows, *NOTES}:
+        if key not in {*DATA_KEYS, *rows, *NOTES, "init_weights"}:
             raise ValueError(f"{key!r:.60} is no setting{nearest(key, rows)}")
     _check_data_keys(config)
     _check_rollbacks(config.get("rollbacks", []))
@@ -442,6 +478,6 @@ def check_same(where, old: dict, new: dict):
     free -= {"steps"} if new["noise_schedule"] != "constant" else set()
     if keys := sorted(key for key in new.keys() - free if old.get(key) != new[key]):
         old_text, new_text = (
-            ", ".join(f"{key}={c.get(key)!r:.30}" for key in keys[:3]) for c in (old, new)
+            ", ".join(f"{key}={c.get(key)!r:.20}" for key in keys[:2]) for c in (old, new)
         )
         raise ValueError(f"{where} holds a run with {old_text}, not {new_text}")

@@ -9,66 +9,40 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterable
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
-from textwrap import shorten
 
 import numpy as np
 from fastcore.basics import patch
 from PIL import ExifTags, Image, ImageOps
 
-from .arrays import check_memory, from_range, range_of
-from .settings import check_value_range, nearest
+from .arrays import check_memory, class_ids, from_range, listed, range_of
+from .settings import check_choice, check_value_range, choices, nearest
 from .storage import check_regular, replacing
 
 # %% auto #0
-__all__ = ['class_ids', 'resize', 'read_digits', 'read_folder', 'read_tfds']
-
-# %% ../nbs/api/02_sources.ipynb #7b1bdfc8
-def class_ids(classes, class_names) -> list[int]:
-    """The ids of classes given by id or name; a `ValueError` names one that does not exist.
-
-    >>> class_ids(["dog", 0], ["cat", "dog"])
-    [1, 0]
-    """
-    if isinstance(classes, str) or not isinstance(classes, Iterable):
-        raise ValueError(f"classes must be a list of ids or names, got {classes!r:.60}")
-    classes, class_names = list(classes), list(class_names)
-    ids = ids_of(classes, class_names)
-    if not ids or len(set(ids)) < len(ids):
-        got = f"[{_listed(map(repr, classes))}]"
-        raise ValueError(f"classes must be a non-empty list without repeats, got {got}")
-    return ids
-
-# %% ../nbs/api/02_sources.ipynb #6b7653fc
-def ids_of(classes, class_names) -> list[int]:
-    "The ids of classes given by id or name, which may repeat."
-    by_name = {name: k for k, name in enumerate(class_names)}
-    return [_class_id(c, class_names, by_name) for c in classes]
-
-
-def _class_id(c, class_names, by_name) -> int:
-    if isinstance(c, str) and c in by_name:
-        return by_name[c]
-    if str(c).isdecimal() and int(c) < len(class_names):
-        return int(c)
-    known = f"ids are 0..{len(class_names) - 1}, names {_listed(class_names)}"
-    raise ValueError(f"no class {c!r:.60}: {known}")
-
-
-def _listed(values, width=150) -> str:
-    "The values on one line of at most `width` characters, for an error message."
-    return shorten(", ".join(map(str, values)), width, placeholder=" ...")
+__all__ = ['resize', 'read_digits', 'read_folder', 'read_tfds']
 
 # %% ../nbs/api/02_sources.ipynb #3487849f
-def _square(image, side):
-    "The middle of a PIL image, as side x side pixels; all of it if `side` is None."
-    if side is None or image.size == (side, side):
+_FRAMINGS = {  # how, and what that does
+    "crop": (ImageOps.fit, "only their middle is kept"),
+    "pad": (ImageOps.pad, "black bars are added"),
+    "stretch": (Image.Image.resize, "they are stretched"),
+}
+
+
+def _framed(image, size, framing="crop"):
+    "A PIL image of `size` (H, W) pixels; the image as it is if `size` is None."
+    if size is None or image.size == size[::-1]:
         return image
-    return ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)
+    return _FRAMINGS[framing][0](image, size[::-1], Image.Resampling.BILINEAR)
+
+
+def _pair(size) -> tuple:
+    "(H, W) of a side or of (H, W)."
+    return tuple(size) if isinstance(size, (tuple, list)) else (size, size)
 
 # %% ../nbs/api/02_sources.ipynb #8453cf3f
 def _stack(images, mode=None):
@@ -90,19 +64,25 @@ def write_png(path, pixels):
         picture(pixels).save(file, "png")
 
 # %% ../nbs/api/02_sources.ipynb #316f35e0
-def resize(images, size):
-    """uint8 (N, H, W, C) -> (N, size, size, C), bilinear with antialiasing; no copy if it fits.
+def resize(images, size, framing="crop"):
+    """uint8 (N, H, W, C) -> those of another size, bilinear with antialiasing; no copy if it fits.
 
-    `size` may be a function of (H, W) that gives it; None: as they are.
+    `size`: a side, (H, W), or a function of (H, W) that gives it; None: as they are.
+    `framing`: what becomes of another shape: "crop", "pad" or "stretch".
 
     >>> resize(np.zeros((2, 8, 8, 1), "uint8"), 16).shape
     (2, 16, 16, 1)
     """
+    check_choice("framing", framing, choices("framing"))
     size = size(*images.shape[1:3]) if callable(size) else size
-    if size is None or images.shape[1:3] == (size, size):
+    if size is None or images.shape[1:3] == (size := _pair(size)):
         return images
-    check_memory(f"{len(images)} images of {size}x{size}", len(images), size, size, 3)
-    return _stack([_square(picture(i), size) for i in images])
+    _check_memory(len(images), size)
+    return _stack([_framed(picture(i), size, framing) for i in images])
+
+
+def _check_memory(count, size):
+    check_memory(f"{count} images of {size[0]}x{size[1]}", count, *size, 3)
 
 # %% ../nbs/api/02_sources.ipynb #78e7fdd9
 def with_channels(images, channels: int):
@@ -112,17 +92,19 @@ def with_channels(images, channels: int):
     return _stack([picture(image) for image in images], {1: "L", 3: "RGB"}[channels])
 
 # %% ../nbs/api/02_sources.ipynb #e35c44ab
-def _side(sizes, chosen):
-    """The side of the squares to which images of these sizes (width, height) are resized, or None.
+def _common_size(sizes, chosen):
+    """(H, W) that images of these sizes (width, height) get; None: each is as it is.
 
-    `chosen`, if it is a number. If not, where sizes differ, the median of their shorter sides;
-    if it is a function, its value for this (H, W)."""
+    `chosen`, if it is a size. If not, where sizes differ, squares of the median of the shorter
+    sides; if it is a function, its value for this (H, W)."""
     if chosen is not None and not callable(chosen):
-        return chosen  # without a look at any image
+        return _pair(chosen)  # without a look at any image
     sizes = list(sizes)
     side = int(np.median([min(size) for size in sizes])) if len(set(sizes)) > 1 else None
-    shape = (side, side) if side or not sizes else sizes[0][::-1]
-    return chosen(*shape) if chosen and sizes else side
+    shape = _pair(side) if side or not sizes else sizes[0][::-1]
+    if chosen and sizes:
+        return _pair(chosen(*shape))
+    return side and shape
 
 # %% ../nbs/api/02_sources.ipynb #305a53c7
 def read_digits(split="train", size=None):
@@ -177,7 +159,8 @@ def class_folders(root, split):
     if (root / split).is_dir() and (found := _folders(root / split)):
         return _check_depth(found)
     if split != "train":
-        raise ValueError(f"{root} has no sub-folder {split!r} with one folder per class")
+        text = f"{root} has no sub-folder {split!r} with one folder per class"
+        raise ValueError(f"{text}: move some images of each class there, or use the split 'train'")
     found = [p for p in _folders(root) if p.name != "test" or not _folders(p)]
     if {p.name.lower() for p in found} <= {"train", "test"}:
         raise ValueError(f"{root} needs one sub-folder of images per class")
@@ -275,8 +258,8 @@ def to_bytes(self: _Scale, image, deep: bool):
     return Image.fromarray(from_range(np.asarray(image), self.given or self.found))
 
 # %% ../nbs/api/02_sources.ipynb #9fd3ceaf
-def _open_image(path, size=None, scale=None):
-    "The image of a file, grey or RGB, as size x size pixels (None: as it is)."
+def _open_image(path, scale=None):
+    "The image of a file, grey or RGB."
     with _opened(path) as image:
         scale, deep = scale or _Scale(path.parent), _is_deep(image)
         image = scale.to_bytes(ImageOps.exif_transpose(image), deep)
@@ -284,7 +267,35 @@ def _open_image(path, size=None, scale=None):
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return _square(image.convert(mode), size)
+        return image.convert(mode)
+
+# %% ../nbs/api/02_sources.ipynb #70b904e6
+def _read_framed(files, scale, size, framing):
+    "(PIL images of `size`, what became of those of another shape, or nothing)."
+    images, others = [], 0
+    for image in _each(partial(_open_image, scale=scale), files):
+        others += size is not None and round(image.width * size[0] / image.height) != size[1]
+        images.append(_framed(image, size, framing))
+    shape = "x".join(map(str, size or ()))
+    text = f"{others} of {len(files)} images have another shape than {shape}"
+    options = f"(framing, --fit: {', '.join(_FRAMINGS)})"
+    return images, others and f"{text}: {_FRAMINGS[framing][1]} {options}"
+
+# %% ../nbs/api/02_sources.ipynb #fb1a6455
+def _each(read, files):
+    "`read(path)` of each file; at the end a `ValueError` for those that cannot be read."
+    failed = {}
+    for path in files:
+        try:
+            yield read(path)
+        except _Unclear:
+            raise
+        except ValueError as error:
+            failed[path] = error
+    if failed:
+        (_, first), *others = failed.items()
+        also = f"; nor {len(others)} more: {listed(p for p, _ in others)}" if others else ""
+        raise ValueError(f"{first}{also}") from first
 
 # %% ../nbs/api/02_sources.ipynb #344f45ef
 def _class_name(folder) -> str:
@@ -300,8 +311,12 @@ def _chosen(folders, classes):
         raise ValueError(f"{folders[0].parent}: {error}") from None
 
 # %% ../nbs/api/02_sources.ipynb #c6d801ba
-def read_folder(root, split="train", classes=None, size=None, value_range=None):
-    "One sub-folder per class -> images, labels, names of those `classes`, in that order."
+def read_folder(
+    root, split="train", classes=None, size=None, value_range=None, framing="crop", notes=None
+):
+    """One sub-folder per class -> images, labels, names of those `classes`, in that order.
+
+    `notes`: a list to which a line is added that says what became of images of another shape."""
     scale = _Scale(Path(root), value_range)
     folders = class_folders(Path(root), split)
     if classes is not None:  # the others are not even looked at
@@ -311,12 +326,14 @@ def read_folder(root, split="train", classes=None, size=None, value_range=None):
         where = f"{empty[0].name!r} in {empty[0].parent}"
         raise ValueError(f"class folder {where} holds no image ({' '.join(IMAGE_SUFFIXES)})")
     files = [path for part in paths for path in part]
-    size = _side(map(_size_in_header, files), size)
+    size = _common_size(_each(_size_in_header, files), size)
     if size is not None:
-        check_memory(f"{len(files)} images of {size}x{size}", len(files), size, size, 3)
-    images = _stack([_open_image(path, size, scale) for path in files])
+        _check_memory(len(files), size)
+    images, note = _read_framed(files, scale, size, framing)
+    if note and notes is not None:
+        notes.append(f"{str(root)!r}: {note}")
     labels = np.repeat(np.arange(len(folders)), [len(part) for part in paths])
-    return images, labels, [_class_name(f) for f in folders]
+    return _stack(images), labels, [_class_name(f) for f in folders]
 
 # %% ../nbs/api/02_sources.ipynb #277b2657
 def _tfds_builder(name, data_dir=None):
@@ -394,22 +411,22 @@ def _open_split(builder, name, split):
             raise ValueError(f"unknown split {split!r}")
         return builder.as_dataset(split=split, shuffle_files=False)
     except (AssertionError, ValueError) as error:  # TFDS asserts some of its syntax
-        raise ValueError(f"{name} has the splits {_listed(splits)}, not {split!r}") from error
+        raise ValueError(f"{name} has the splits {listed(splits)}, not {split!r}") from error
 
 # %% ../nbs/api/02_sources.ipynb #0e7caf7e
-def _collect(examples, size, static):
+def _collect(examples, size, static, framing="crop"):
     "A finite `tf.data.Dataset` of single examples -> images, labels; `static`: of one shape."
     if static:
         parts = list(examples.batch(1024).as_numpy_iterator())
     else:
-        size = _side((i.shape[1::-1] for i, _ in examples.as_numpy_iterator()), size)
+        size = _common_size((i.shape[1::-1] for i, _ in examples.as_numpy_iterator()), size)
         pairs = examples.as_numpy_iterator()
-        parts = [(_square(picture(image), size), label) for image, label in pairs]
+        parts = [(_framed(picture(image), size, framing), label) for image, label in pairs]
     if not parts:
         raise ValueError("there is no image of these classes in this split")
     images, labels = zip(*parts)
     if static:
-        return resize(np.concatenate(images), size), np.concatenate(labels)
+        return resize(np.concatenate(images), size, framing), np.concatenate(labels)
     return _stack(images), np.array(labels)
 
 # %% ../nbs/api/02_sources.ipynb #71640dd8
@@ -422,7 +439,7 @@ def _of_classes(examples, ids):
     return examples.filter(lambda _, label: tf.reduce_any(label == tf.constant(ids, label.dtype)))
 
 # %% ../nbs/api/02_sources.ipynb #bc6c8ddf
-def read_tfds(name, split="train", classes=None, size=None, data_dir=None):
+def read_tfds(name, split="train", classes=None, size=None, data_dir=None, framing="crop"):
     """A set that TFDS knows by name -> images, labels, names of all classes.
 
     Of `classes` alone are images read; their labels are those of the whole set."""
@@ -433,8 +450,9 @@ def read_tfds(name, split="train", classes=None, size=None, data_dir=None):
     names = builder.info.features["label"].names
     examples = _open_split(builder, name, split).map(lambda row: (row["image"], row["label"]))
     examples = _of_classes(examples, None if classes is None else class_ids(classes, names))
+    static = None not in builder.info.features["image"].shape
     try:
-        return *_collect(examples, size, None not in builder.info.features["image"].shape), names
+        return *_collect(examples, size, static, framing), names
     except tf.errors.OpError as error:  # what the pipeline raises for a file it cannot read
         reason = error.message.partition("\n")[0]
         raise OSError(f"cannot read {name!r} in {builder.data_dir}: {reason:.150}") from error

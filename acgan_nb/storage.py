@@ -308,3 +308,18 @@ def pretrained_names() -> list[str]:
     True
     """
     return sorted(path.parent.name for path in results_folder().glob("*/generator.weights"))
+
+# %% ../nbs/api/01_storage.ipynb #c5d2a1d5
+def find_run(name) -> Path:
+    """The folder of a run, or else of the run that comes with the package under this name.
+
+    >>> find_run("mnist") == results_folder("mnist")
+    True
+    """
+    path, names = Path(name).expanduser(), pretrained_names()
+    if (path / "config.json").is_file():
+        return path
+    if not path.exists() and str(name) in names:
+        return results_folder(str(name))
+    hint = nearest(name, names)
+    raise FileNotFoundError(f"no run in {str(name)!r}: it has no config.json{hint}")

@@ -186,7 +186,7 @@ def _why_finished(checkpoint, config):
 # %% ../nbs/api/20_train.ipynb #2bf38aa7
 @patch
 def _start(self: Training):
-    "(model, history) as they were at the checkpoint, or new."
+    "(model, history) as they were at the checkpoint, or new, perhaps with weights of another run."
     with distribution_scope(self.plan.distribution):
         gan = build_gan(self.config)
     shared = self.plan.distribution and keras.backend.backend() == "tensorflow"
@@ -198,10 +198,24 @@ def _start(self: Training):
         history = _with_columns(self.checkpoint.history, history)
         if self.monitor:
             self.monitor.resume(self.checkpoint.monitor or {})
+    elif self.plan.start:
+        self._say(self.plan.start.apply(gan))
     slower = 0.5 ** len(self.config["rollbacks"])
     gan.g_optimizer.learning_rate = self.config["learning_rate"] * slower
     gan.d_optimizer.learning_rate = self.config["d_learning_rate"] * slower
     return gan, history
+
+# %% ../nbs/api/20_train.ipynb #3b0c2f73
+@patch(as_prop=True)
+def talks(self: Training) -> bool:
+    "Whether this process shows a progress bar."
+    return self.plan.verbose and process_index() == 0
+
+
+@patch
+def _say(self: Training, *lines):
+    for line in lines if self.talks else ():
+        tqdm.write(line)
 
 # %% ../nbs/api/20_train.ipynb #8e35ab89
 def _with_columns(history, wanted):
@@ -243,12 +257,13 @@ def _callbacks(self: Training, run, bar) -> list:
 @patch
 def train(self: Training) -> Run:
     "Train from the checkpoint to the last step; `Stopped` if a signal came."
+    self._say(*self.plan.notes)
     gan, history = self._start()
     run = Run(gan.ema_generator, gan.discriminator, history, self.config,
               self.directory and self.directory.path, gan)  # fmt: skip
     start, steps, several = step_of(gan), self.config["steps"], process_count() > 1
     advance = self._advance(gan, start)
-    hidden = not (self.plan.verbose and process_index() == 0)
+    hidden = not self.talks
     shown = dict(total=steps, initial=start, unit="step", mininterval=0.5, disable=hidden)
     stoppable = self.directory and not several  # several would have to agree on a step
     with noting_signals() if stoppable else nullcontext([]) as caught, tqdm(**shown) as bar:
@@ -291,7 +306,8 @@ def fit(
     settings |= dict(arch=arch, epochs=epochs, steps=steps, batch_size=batch_size)
     settings |= dict(latent_dim=latent_dim, learning_rate=learning_rate, beta_1=beta_1, ema=ema)
     settings |= dict(activation_noise=activation_noise, seed=seed, evaluate_every=evaluate_every)
-    plan = check_fit(data, outdir=outdir, callbacks=callbacks, verbose=verbose, **settings)
+    surroundings = dict(outdir=outdir, resume=resume, callbacks=callbacks, verbose=verbose)
+    plan = check_fit(data, **surroundings, **settings)
     with _prepared(plan.directory, resume):
         return Training(plan).run()
 

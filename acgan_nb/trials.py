@@ -123,11 +123,16 @@ def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dic
 def load_for_trials(data, outdir, common: dict, size=None, data_dir=None) -> Dataset:
     "The data as `fit` would load them with the settings that all trials have in common."
     check_outside(outdir, data)
-    options = dict(size=size, data_dir=data_dir, value_range=common.get("value_range"))
+    options = dict(size=size, data_dir=data_dir, **_values(common))
     data, _ = as_dataset(data, common.get("arch"), **options)
     if not isinstance(data, Dataset):
         raise ValueError("trials need a data set in memory, got a stream of batches")
     return data
+
+
+def _values(settings: dict) -> dict:
+    "How pixels are read, as far as these settings say it."
+    return {r.name: settings[r.name] for r in rows_of("values") if r.name in settings}
 
 # %% ../nbs/api/24_trials.ipynb #0bcef8af
 def select_classes(data: Dataset, classes=None) -> Dataset:
@@ -157,13 +162,13 @@ def check_trials(data: Dataset, trials: dict, gpus: float | None = None) -> dict
     return configs
 
 # %% ../nbs/api/24_trials.ipynb #a0f6e374
-def load_test_split(data: Dataset, data_dir=None, value_range=None) -> Dataset:
+def load_test_split(data: Dataset, data_dir=None, settings=None) -> Dataset:
     "The test split of training data loaded by name: the same classes, image size and channels."
     if data.name == "arrays":
         raise ValueError("a test split needs data that load by name: arrays have no test split")
-    _, size, _, channels = data.images.shape
+    *size, channels = data.image_shape
     options = dict(classes=list(data.class_names), size=size, channels=channels)
-    return load(data.name, "test", **options, data_dir=data_dir, value_range=value_range)
+    return load(data.name, "test", **options, data_dir=data_dir, **_values(settings or {}))
 
 # %% ../nbs/api/24_trials.ipynb #acc2aaf3
 def evaluation_options(evaluate: bool | dict) -> dict | None:
@@ -190,7 +195,7 @@ def check_all(data: Dataset, trials: dict, evaluate, gpus=None, data_dir=None):
     if options is None:
         return steps, None, None
     settings = next(iter(trials.values()))  # the data are common to all
-    test = load_test_split(data, data_dir, settings.get("value_range"))
+    test = load_test_split(data, data_dir, settings)
     _check_measurable(data, test, trials, options)
     return steps, options, test
 
@@ -292,7 +297,7 @@ def run_trials(
     trials, seeds = name_trials(trials, common), _check_seeds(seeds)
     runs = _with_seeds(trials, seeds)
     configs = check_trials(data, trials)
-    test = load_test_split(data, data_dir, common.get("value_range"))
+    test = load_test_split(data, data_dir, common)
     check_classes(data, test, pairs=1)
     outdir = Path(outdir).expanduser()
     make_folders(outdir, [run_folder(outdir, *run) for run in runs])

@@ -29,7 +29,7 @@ def taps(inputs, outputs, kernel, stride, useful):
 def generator_layers(arch, num_classes=10, latent_dim=100, useful=False):
     "Operations per image of each layer, forward."
     first, *rows = architecture(arch).generator
-    sizes, maps = ladder(architecture(arch)), first.maps
+    sizes, maps = [height for height, _ in ladder(architecture(arch))], first.maps  # of squares
     found = [2 * (latent_dim + num_classes) * sizes[0] ** 2 * maps]
     for row, start, size in zip(rows, sizes, sizes[1:]):  # a convolution from `size` to `start`
         pairs = taps(size, start, row.kernel, row.stride, useful)

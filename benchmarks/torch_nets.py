@@ -46,7 +46,7 @@ class Generator(nn.Module):
     def __init__(self, arch, num_classes=10, latent_dim=100):
         super().__init__()
         first, *rows = architecture(arch).generator
-        sizes = ladder(architecture(arch))
+        sizes = [height for height, _ in ladder(architecture(arch))]  # of squares
         self.num_classes, self.shape = num_classes, (first.maps, sizes[0], sizes[0])
         self.linear = nn.Linear(latent_dim + num_classes, int(np.prod(self.shape)))
         parts, maps = [], first.maps

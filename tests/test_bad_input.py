@@ -123,13 +123,13 @@ FIT = {  # data, keywords, fragment
     "data folder, image unreadable": ("./broken", {}, "cannot read image broken/dog/2.jpg"),
     "data class without image": (Dataset(*DATA, "abcde"), {}, "class 'e' of 'arrays' has no"),
     "data class unlabelled": ((PIXELS, np.where(LABELS == 1, -1, LABELS)), {}, "class '1' of"),
-    "data not square": ((PIXELS[:, :6], LABELS), {}, "images are 6x8"),
+    "data too flat": ((PIXELS[:, :6], LABELS), {}, "not for 6x8; the nearest size is 8x8"),
     "data of zeros and ones": ((PIXELS // 128, LABELS), {}, "hold 0 and 1 alone"),
-    "data of no arch's size": ((PIXELS[:, :6, :6], LABELS), {}, "6x6; there are architectures"),
+    "data of no network's size": ((PIXELS[:, :6, :6], LABELS), {}, "for sides of 8 to 1024 pixels, not for 6x6"),
     "arch unknown": (DATA, dict(arch="cifar"), "did you mean 'cifar10'?"),
     "arch of another size": (DATA, dict(arch="cifar10"), "images are 8x8, arch cifar10 needs"),
-    "size of no network": (DATA, dict(size=100), "size must be that of the architectures, 8, "),
-    "size of another arch": ("digits", dict(size=28, arch="digits"), "that of arch digits, 8, got 28"),
+    "size of no network": (DATA, dict(size=(6, 2000)), "not for 6x2000; the nearest size is 8x1024"),
+    "size of another arch": ("digits", dict(size=28, arch="digits"), "that of arch digits, 8x8, got 28x28"),
     "classes of arrays": (DATA, dict(classes=[9]), "no class 9: ids are 0..3"),
     "value range": (DATA, dict(value_range=(1, 0)), "value_range must be two numbers as (0, 4095)"),
     "value range of digits": ("digits", dict(value_range=(0, 1)), "is for folders and arrays"),
@@ -139,8 +139,11 @@ FIT = {  # data, keywords, fragment
         dict(spectral_norm=True, batch_statistics="joint"),
         "batch_statistics='joint' has no effect",
     ),
-    "size too small": ("digits", dict(size=2), "size must be a whole number at least 4 and below 4097, got 2"),
-    "size broken": ("digits", dict(size=8.5), "below 4097, got 8.5"),
+    "size too small": ("digits", dict(size=2), "as 64, or height and width as 48x64, got 2; each at least"),
+    "size broken": ("digits", dict(size=8.5), "or height and width as 48x64, got 8.5"),
+    "framing unknown": ("digits", dict(framing="squeeze"), "one of 'crop', 'pad', 'stretch', got"),
+    "arch of a size that cannot be": (DATA, dict(arch="image4x64"), "the nearest size is 8x64"),
+    "arch of another size, made": (DATA, dict(arch="image16x8"), "images are 8x8, arch image16x8 needs 16x8"),
     "classes unknown": ("digits", dict(classes=[3, "dog"]), "no class 'dog': ids are 0..9"),
     "classes repeated": ("digits", dict(classes=[3, "3"]), "without repeats"),
     "classes empty": ("digits", dict(classes=[]), "non-empty list"),
@@ -246,9 +249,10 @@ LOAD = {  # arguments, keywords, error, fragment
     "class too high": (["digits"], dict(classes=[10]), ValueError, "no class 10: ids are 0..9"),
     "class negative": (["digits"], dict(classes=[-1]), ValueError, "no class -1: ids are 0..9"),
     "class, a digit of its own": (["digits"], dict(classes=["²"]), ValueError, "no class '²'"),
-    "size 0": (["digits"], dict(size=0), ValueError, "size must be a whole number at least 4"),
-    "size as a word": (["digits"], dict(size="16"), ValueError, "at least 4 and below 4097, got '16'"),
-    "size 16.0": (["digits"], dict(size=16.0), ValueError, "size must be a whole number"),
+    "size 0": (["digits"], dict(size=0), ValueError, "height and width as 48x64, got 0; each at least 4"),
+    "size as a word": (["digits"], dict(size="big"), ValueError, "as 48x64, got 'big'; each at least 4"),
+    "size 16.0": (["digits"], dict(size=16.0), ValueError, "as 48x64, got 16.0; each"),
+    "size of three": (["digits"], dict(size=(8, 8, 1)), ValueError, "got (8, 8, 1); each"),
 }
 
 
@@ -327,7 +331,8 @@ LINES = {  # command line, fragment of the one line
     "folder missing": ("train ./nowhere", "no folder './nowhere'"),
     "folder, image unreadable": ("train ./broken", "cannot read image broken/dog/2.jpg"),
     "arch": ("train digits --arch cifar", "did you mean 'cifar10'?"),
-    "size": ("train digits --size 2", "size must be a whole number at least 4 and below 4097, got 2"),
+    "size": ("train digits --size 2", "as 64, or height and width as 48x64, got '2'"),
+    "size of no network": ("train digits --size 6x64", "not for 6x64; the nearest size is 8x64"),
     "classes": ("train digits --classes 3,dog", "no class 'dog'"),
     "classes repeated": ("train digits --classes 3,3", "without repeats, got ['3', '3']"),
     "epochs": ("train digits --epochs 0", "epochs must be"),
@@ -367,7 +372,8 @@ LINES = {  # command line, fragment of the one line
     "compare, no report": ("compare run", "run acgan evaluate run"),
     "judge unknown": ("judge nobody", "judge must be one of"),
     "data, name": ("data nosuch", "no dataset 'nosuch'"),
-    "data, size": ("data digits --size 0", "size must be a whole number at least 4 and"),
+    "data, size": ("data digits --size 0", "size must be a number of pixels as 64, or height and"),
+    "data, size as a word": ("data digits --size 48x", "as 48x64, got '48x'"),
     "data, split": ("data ./good --split test", "good has no sub-folder 'test'"),
 }
 
@@ -383,7 +389,7 @@ def test_command_line(line, fragment):
 
 
 USAGE = ["train", "train digits --nope", "train digits --steps x", "train digits --linear both",
-         "sample", "sample run --count x", "data digits --size big", "nope"]
+         "sample", "sample run --count x", "data digits --fit big", "nope"]
 
 
 @pytest.mark.parametrize("line", USAGE)

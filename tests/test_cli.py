@@ -54,6 +54,7 @@ REACHED = {
     for flag in row.flags or (row.name.replace("_", "-"),)
 }
 REACHED |= {
+    "init": ("init", "--init mnist", "mnist"),
     "outdir": ("outdir", "--outdir there", Path("there")),
     "resume": ("resume", "--no-resume", False),
     "quiet": ("verbose", "--quiet", False),

@@ -324,7 +324,8 @@ def test_size_and_classes_of_arrays():
 
 def test_a_size_that_no_network_has_is_refused_before_anything_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr("acgan_nb.plan.load", lambda *_, **__: pytest.fail("read"))
-    assert "size must be that of" in line(lambda: as_dataset("digits", size=100))
+    assert "the nearest size is 8x1024" in line(lambda: as_dataset("digits", size="6x2000"))
+    assert "size must be that of arch mnist" in line(lambda: as_dataset("digits", "mnist", size=64))
 
 
 def test_samples_by_name_and_short_texts(run):
