@@ -92,13 +92,17 @@ class Row:
     choices: tuple = ()
     low: float | None = None  # smallest value
     above: float | None = None  # or: every value is larger than this
-    below: float | None = None  # and smaller than this
+    below: float | None = None  # and smaller than this; of whole numbers: than 2**31
     optional: bool = False  # None is allowed
     like: str | None = None  # None stands for the value of this other option
     flags: tuple = ()  # on the command line, if not the name with dashes
     identity: bool = True  # another value is another run
     recorded: bool = True  # in config.json
     reading: bool = False
+
+    def __post_init__(self):
+        if self.kind is int and self.low is not None and self.below is None:
+            object.__setattr__(self, "below", 2**31)
 
     @property
     def flag_names(self) -> tuple:
@@ -176,10 +180,9 @@ class Settings:
         part="start", identity=False
     )
     # how long
-    epochs: int | None = option(None, "Passes over the data", low=1, below=2**31, recorded=False)
+    epochs: int | None = option(None, "Passes over the data", low=1, recorded=False)
     steps: int | None = option(
-        None, "Updates of D and G [default: the architecture's]", low=1, below=2**31,
-        identity=False
+        None, "Updates of D and G [default: the architecture's]", low=1, identity=False
     )
     batch_size: int = option(100, "Images per step")
     # networks and optimisers
@@ -200,23 +203,18 @@ class Settings:
     ema: float = option(
         0.999, "Decay of the moving average of G's weights (EMA)", part="gan", low=0, below=1
     )
-    seed: int = option(
-        0, "Seed of weights, noise, latents and image order", part="gan", low=0, below=2**31
-    )
+    seed: int = option(0, "Seed of weights, noise, latents and image order", part="gan", low=0)
     # what happens on the way
     save_every: int | None = option(
-        None, "Steps between checkpoints [default: an epoch]", low=1, below=2**31,
-        recorded=False
+        None, "Steps between checkpoints [default: an epoch]", low=1, recorded=False
     )
     save_minutes: float = option(
         10.0, "Minutes after which a checkpoint is due in any case", above=0, recorded=False
     )
     evaluate_every: int | None = option(
-        None, "Steps between evaluations [default: none]", low=1, below=2**31, recorded=False
+        None, "Steps between evaluations [default: none]", low=1, recorded=False
     )
-    log_every: int = option(
-        50, "Steps per row of the history", low=1, below=2**31, identity=False
-    )
+    log_every: int = option(50, "Steps per row of the history", low=1, identity=False)
     feature_judge: str | None = option(
         None, "Judge of their Fréchet distance [default: by data]", choices=("inception", "lite0"),
         flags=("features",)
@@ -225,8 +223,7 @@ class Settings:
         False, "Write TensorBoard logs to OUTDIR/tensorboard", recorded=False
     )
     steps_per_execution: int | None = option(
-        None, "Steps per call to the device [default: 1; GPU: log_every]", low=1, below=2**31,
-        recorded=False
+        None, "Steps per call to the device [default: 1; GPU: log_every]", low=1, recorded=False
     )
     devices: int = option(1, "Devices that share each batch", recorded=False)
     # disputed readings of the paper, and departures from it
@@ -260,8 +257,7 @@ class Settings:
         choices=("acgan", "adc", "d2d_ce", "projection", "tac")
     )
     spectral_norm: bool = reading(
-        False, "Spectral normalisation of D's layers in place of batch norm",
-        part="discriminator"
+        False, "Spectral normalisation of D's layers in place of batch norm", part="discriminator"
     )
     label_smoothing: float = reading(
         0.0, "One-sided smoothing of the source label of real images", part="discriminator_loss",
@@ -342,15 +338,15 @@ def pick(config: dict, *parts) -> dict:
 
 # %% ../nbs/api/00_settings.ipynb #e7a1b2d2
 EVALUATION = {row.name: row for row in (
-    Row("samples", int, 10_000, "Samples, at most as many as training images", low=10, below=2**31),
-    Row("pairs", int, 100, "Pairs of images per class for MS-SSIM", low=1, below=2**31),
+    Row("samples", int, 10_000, "Samples, at most as many as training images", low=10),
+    Row("pairs", int, 100, "Pairs of images per class for MS-SSIM", low=1),
     Row("gan_train_seeds", int, 3, "Classifiers for GAN-train; 0 leaves it out", low=0, below=1000),
     Row("gan_train_samples", int, 20_000, "Samples that each classifier is trained on", low=1,
         below=2**24),
-    Row("gan_train_steps", int, None, "Steps of each [default: as a judge]", low=1, below=2**31,
+    Row("gan_train_steps", int, None, "Steps of each [default: as a judge]", low=1,
         optional=True),
     Row("fidelity", bool, False, "Also IS, FID and KID by torch-fidelity"),
-    Row("seed", int, 0, "Seed of samples, subsets and classifiers", low=0, below=2**31),
+    Row("seed", int, 0, "Seed of samples, subsets and classifiers", low=0),
 )}
 
 # %% ../nbs/api/00_settings.ipynb #d1262c54
