@@ -357,8 +357,9 @@ def settings_from(options: dict) -> Settings:
     "`Settings` of the named options; `ValueError` for an unknown name or a senseless combination."
     for name in options:
         if name not in ROWS:
-            readings = (row.name for row in ROWS.values() if row.reading)
-            hint = nearest(name, [*ROWS, *PLAIN]) or f"; switches: {', '.join(readings)}"
+            readings = [row.name for row in ROWS.values() if row.reading]
+            some = f"; switches: {', '.join(readings[:5])}, ...; all: acgan train --help"
+            hint = nearest(name, [*ROWS, *PLAIN]) or some
             raise ValueError(f"fit has no option {name!r}{hint}")
     settings = Settings(**options)
     _check_combinations(settings)
@@ -474,6 +475,6 @@ def check_same(where, old: dict, new: dict):
     free -= {"steps"} if new["noise_schedule"] != "constant" else set()
     if keys := sorted(key for key in new.keys() - free if old.get(key) != new[key]):
         old_text, new_text = (
-            ", ".join(f"{key}={c.get(key)!r:.20}" for key in keys[:2]) for c in (old, new)
+            ", ".join(f"{key}={c.get(key)!r:.16}" for key in keys[:3]) for c in (old, new)
         )
         raise ValueError(f"{where} holds a run with {old_text}, not {new_text}")
