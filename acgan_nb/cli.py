@@ -81,13 +81,13 @@ def _train(data, outdir, quiet, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
     sub-folder of images per class."""
     from acgan_nb.sources import check_name
-    from acgan_nb.storage import check_writable, find_run
+    from acgan_nb.storage import check_writable, find_run, holds_run
 
     check_name(data, options["data_dir"])
     settings_from({name: options[name] for name in ROWS})
     outdir = outdir or Path("runs") / Path(os.path.abspath(Path(data).expanduser())).name
     check_writable(outdir)
-    if options["init"] and not (outdir / "checkpoint").exists():
+    if options["init"] and not holds_run(outdir):
         find_run(options["init"])
     start_backend()
     from acgan_nb.devices import join_processes

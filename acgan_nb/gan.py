@@ -236,6 +236,11 @@ def discriminate(self: ACGAN, real, fake, training=True):
         outputs = [o[:n] for o in together], [o[n:] for o in together]
     return [self.head.given(*each) for each in zip(outputs, labels)]
 
+# %% ../nbs/api/11_gan.ipynb #1c0f70df
+def batch_count(images):
+    "Images of the whole batch, of which a device has these."
+    return ops.shape(images)[0] * replica()[1]
+
 # %% ../nbs/api/11_gan.ipynb #013c4df7
 def source_probability(source_logits):
     "Mean P(S=real|X) of source logits (B,): the D(x) or D(G(z)) of the usual plots."
@@ -348,8 +353,8 @@ def adversarial_update(self: ACGAN, real, real_labels, z, fake_labels):
 
     weights, state = self.generator.trainable_variables, self.network_variables
     fake, _, by_weights = pullback(make_images, weights, state=state)
-    count = ops.shape(real)[0] * replica()[1]
-    of_real, of_fake, in_g_turn = views(self.game["augment"], count, self.seed_generator)
+    options = self.game["augment"], batch_count(real), self.seed_generator
+    of_real, of_fake, in_g_turn = views(*options)
     d_logs = self.update_discriminator(of_real(real), real_labels, of_fake(fake), fake_labels)
     g_logs = self.update_generator(fake, fake_labels, by_weights, in_g_turn)
     return average({**d_logs, **g_logs})
@@ -402,7 +407,7 @@ def step(self: ACGAN, batch):
     self.set_randomness(step)
     if self.game["activation_noise"] is not None:
         self.set_activation_noise(self.game["activation_noise"](step))
-    count = ops.shape(real)[0] * replica()[1]
+    count = batch_count(real)
     z, fake_labels = self.draw(count)
     if self.game["flip"]:
         real = flipped(real, count, self.seed_generator)
@@ -447,7 +452,7 @@ def validate(self: ACGAN, batch):
     "Losses and accuracies of a batch (images, labels). Returns the running means."
     real, real_labels = _unpacked(batch)
     seeds = map(int, np.random.default_rng((self.seed, 2)).integers(2**31, size=2))
-    z, fake_labels = self.draw(ops.shape(real)[0] * replica()[1], *seeds)
+    z, fake_labels = self.draw(batch_count(real), *seeds)
     fake = self.generator([z, fake_labels], training=False)
     _, d_logs = self.d_objective(real, real_labels, fake, fake_labels, training=False)
     _, g_logs = self.g_objective(fake, fake_labels, training=False)

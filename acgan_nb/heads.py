@@ -9,9 +9,8 @@ import keras
 from fastcore.basics import patch
 from keras import ops
 
-from acgan_nb.losses import (
-    adc_generator_loss, adc_loss, auxiliary_class_term, class_loss, d2d_ce_loss, pair_logits,
-)
+from .losses import adc_generator_loss, adc_loss, auxiliary_class_term, class_loss
+from .losses import d2d_ce_loss, pair_logits
 
 # %% auto #0
 __all__ = ['HEADS', 'Head', 'SoftSigmoid', 'DiscriminativeHead', 'ProxyHead', 'head_of']

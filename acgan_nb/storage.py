@@ -252,10 +252,10 @@ def locked(folder):
         lock.release()
 
 # %% ../nbs/api/01_storage.ipynb #915be149
-def check_run(folder):
-    "`FileNotFoundError` unless the folder holds a run."
+def check_run(folder, hint=""):
+    "`FileNotFoundError`, whose line ends in `hint`, unless the folder holds a run."
     if not (Path(folder) / "config.json").is_file():
-        raise FileNotFoundError(f"no run in {str(folder)!r}: it has no config.json")
+        raise FileNotFoundError(f"no run in {str(folder)!r}: it has no config.json{hint}")
 
 
 def check_writable(folder):
@@ -317,9 +317,7 @@ def find_run(name) -> Path:
     True
     """
     path, names = Path(name).expanduser(), pretrained_names()
-    if (path / "config.json").is_file():
-        return path
     if not path.exists() and str(name) in names:
         return results_folder(str(name))
-    hint = nearest(name, names)
-    raise FileNotFoundError(f"no run in {str(name)!r}: it has no config.json{hint}")
+    check_run(path, nearest(name, names))
+    return path

@@ -413,16 +413,22 @@ def over_seeds(rows: list[dict]) -> list[list[str]]:
     """
     table = [["trial", "n", "GAN-test", "GAN-train", "Fréchet", "precision", "recall", "MS-SSIM"]]
     for trial in dict.fromkeys(row["trial"] for row in rows):
-        of_trial = [row for row in rows if row["trial"] == trial]
-        cells = [_mean_and_std([row[key] for row in of_trial], key) for key in MEASURES]
-        table.append([trial, str(len(of_trial)), *cells])
+        columns = [(key, values_of(rows, trial, key)) for key in MEASURES]
+        forms = {"gan_test": ".1%", "gan_train": ".1%"}
+        cells = [mean_and_std(values, forms.get(key, ".3f")) for key, values in columns]
+        table.append([trial, str(len(columns[0][1])), *cells])
     return table
 
 # %% ../nbs/api/24_trials.ipynb #7152abeb
-def _mean_and_std(values, key):
-    form = "{:.1%}" if key in ("gan_test", "gan_train") else "{:.3f}"
-    spread = form.format(np.std(values, ddof=1)) if len(values) > 1 else "-"
-    return f"{form.format(np.mean(values))} ± {spread}"
+def values_of(rows, trial, measure):
+    "The measure of each run of a trial, (n,)."
+    return np.array([row[measure] for row in rows if row["trial"] == trial])
+
+
+def mean_and_std(values, form=".1f") -> str:
+    "Mean ± sample standard deviation of values (n,) as text; of one value there is none."
+    spread = f"{np.std(values, ddof=1):{form}}" if len(values) > 1 else "-"
+    return f"{np.mean(values):{form}} ± {spread}"
 
 # %% ../nbs/api/24_trials.ipynb #19442fd9
 def clear_differences(rows: list[dict], measure: str, baseline: str) -> dict[str, float]:
@@ -436,7 +442,7 @@ def clear_differences(rows: list[dict], measure: str, baseline: str) -> dict[str
     """
     statistics = {}
     for trial in dict.fromkeys(row["trial"] for row in rows):
-        values = [row[measure] for row in rows if row["trial"] == trial]
+        values = values_of(rows, trial, measure)
         std = np.std(values, ddof=1) if len(values) > 1 else np.inf
         statistics[trial] = np.mean(values), std
     base, base_std = statistics.pop(baseline)

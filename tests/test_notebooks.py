@@ -26,10 +26,7 @@ from filelock import FileLock
 ROOT = Path(__file__).parents[1]
 NBS = ROOT / "nbs"
 NOTEBOOKS = sorted(NBS.rglob("[!.]*.ipynb"))
-SOURCES = (
-    *("acgan_nb", "results", "nbs/live", "tests"),
-    *("setup.py", "settings.ini", "MANIFEST.in", "README.md", "LICENSE"),
-)
+SOURCES = "acgan_nb results nbs/live tests setup.py settings.ini MANIFEST.in README.md LICENSE".split()
 MODULES = {  # extra: what it brings and a plain installation does not
     "jax": "jax jaxlib",
     "tensorboard": "tensorboard",

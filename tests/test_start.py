@@ -6,8 +6,10 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from click.testing import CliRunner
 from PIL import Image
 
+from acgan_nb.cli import main
 from acgan_nb.data import load
 from acgan_nb.models import arch_for, architecture, build_discriminator, build_generator, ladder
 from acgan_nb.plan import check_fit, train_command
@@ -33,8 +35,8 @@ def test_a_table_is_made_for_every_size(size):
     "Its start is as small as the rule allows, its rows lead to the image, and maps do not grow again."
     made = architecture("image{}x{}".format(*size))
     start, *steps = ladder(made)
-    shorter = min(start)
-    assert steps[-1] == size and 6 <= shorter < 12 if min(size) >= 48 else 2 <= shorter <= 7
+    assert steps[-1] == size
+    assert 6 <= min(start) < 12 if min(size) >= 48 else 2 <= min(start) <= 7
     assert all(b[i] - 2 * a[i] in (0, 1) for a, b in zip([start, *steps], steps) for i in (0, 1))
     assert [row.maps for row in made.generator] == sorted((r.maps for r in made.generator), reverse=True)
     assert arch_for(*size) in ("digits", "mnist", "image{}x{}".format(*size))
@@ -178,3 +180,15 @@ def test_a_missing_source_is_named_before_images_are_read(monkeypatch):
     monkeypatch.setattr("acgan_nb.plan.load", lambda *_, **__: pytest.fail("read"))
     with pytest.raises(OSError, match="no run in 'nowhere'"):
         check_fit("digits", init="nowhere")
+
+
+def test_the_command_line_asks_only_a_new_run_for_its_source(later, tmp_path, monkeypatch):
+    "One whose last checkpoint is lost goes on from the one before."
+    shutil.copytree(later[1].outdir, tmp_path / "run")
+    (tmp_path / "run" / "checkpoint").unlink()
+    monkeypatch.setattr("acgan_nb.train.fit", lambda *_, **__: pytest.fail("trained", pytrace=False))
+    command = ["train", "digits", "--init", str(tmp_path / "gone"), "--outdir"]
+    said = CliRunner().invoke(main, [*command, str(tmp_path / "new")])
+    assert said.exit_code == 2 and "gone': it has no config.json" in said.output
+    with pytest.raises(pytest.fail.Exception, match="trained"):
+        CliRunner().invoke(main, [*command, str(tmp_path / "run")], catch_exceptions=False)
