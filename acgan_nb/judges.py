@@ -26,7 +26,9 @@ from .models import BatchNormalization
 from .settings import check_choice, check_range
 from .sources import resize
 from .devices import check_backend
-from .storage import check_regular, digest, load_variables, replacing, save_variables
+from acgan_nb.storage import (
+    check_regular, check_writable, digest, load_variables, replacing, save_variables,
+)
 
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'Judge', 'train_judge', 'save_judge', 'load_judge', 'make_judge', 'recipe_for', 'judge_for']
@@ -269,8 +271,9 @@ def train_judge(
 
 # %% ../nbs/api/14_judges.ipynb #f9e7bef4
 def save_judge(judge: Judge, folder):
-    "Write NAME.weights (float16, no pickle) and NAME.json to an existing folder."
+    "Write NAME.weights (float16, no pickle) and NAME.json to a folder, which is made if need be."
     folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     save_variables(folder / f"{judge.name}.weights", judge.network.weights, "float16")
     with replacing(folder / f"{judge.name}.json") as file:
         file.write(json.dumps(judge.about, indent=1).encode() + b"\n")
@@ -368,7 +371,7 @@ def make_judge(name: str, folder=".", *, seed: int = 0, data_dir=None) -> Judge:
     "Train the judge `RECIPES[name]`, test it on real test images, and save it in `folder`."
     check_choice("judge", name, tuple(RECIPES))
     recipe, folder = RECIPES[name], Path(folder).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder)
     _check_own(name, folder)
     train, test = (load(recipe.data, split, data_dir=data_dir) for split in ("train", "test"))
     made_here = folder if (folder / f"{recipe.start}.weights").exists() else None
@@ -420,6 +423,8 @@ def judge_for(data: Dataset, folder=None, recipe: Recipe | None = None) -> Judge
     data = data.subset(range(data.num_classes))  # the labelled images
     if judge := _shipped_judge(data) or _saved_judge(data, folder):
         return judge
+    if folder is not None:
+        check_writable(folder)
     judge = train_judge(data, recipe or recipe_for(data), name="judge")
     if folder is not None:
         save_judge(judge, folder)
