@@ -103,7 +103,8 @@ def frechet_distance(a, b) -> float:
 # %% ../nbs/api/13_metrics.ipynb #cf5aa04e
 def _kernel(x, y):
     "k (N, M) of features (N, F) and (M, F)."
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    k = x @ y.T / x.shape[1] + 1
+    return k * k * k  # in half the time of k**3
 
 
 def _mmd(x, y):

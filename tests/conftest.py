@@ -7,7 +7,9 @@ import pytest
 
 import acgan_nb  # noqa: F401  # before TensorFlow, which reads its settings when it is imported
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # and this, which children inherit
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # and these, which children inherit
+for threads in ("OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+    os.environ.setdefault(threads, "1")  # there is a worker for each core
 SPREAD = "test_notebooks.py"
 LONGEST = "sweeps reliability evaluate jax devices gan cli export demo notebooks".split()
 
