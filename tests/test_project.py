@@ -519,3 +519,18 @@ def test_pages_that_people_use_explain_each_argument_and_show_each_function_at_w
         later = "\n".join(s for s, outputs in cells[at:] if outputs is not None and folded not in s)
         works = "Example:" in cells[at][0] or re.search(rf"\b{name}\b", later)
         assert works or not inspect.isfunction(symbol), name
+
+
+def versions(path):
+    return dict(line.split("==") for line in (ROOT / path).read_text().splitlines() if "==" in line)
+
+
+def test_sets_of_versions_that_are_tested_are_allowed_and_the_lowest_is_the_lowest():
+    lowest, colab = versions(".ci/lowest.txt"), versions(".ci/colab.txt")
+    number = lambda version: [int(part) for part in version.split(".")]
+    for requirement in CONFIG["requirements"].split():
+        name, least, most = re.fullmatch(r"([\w-]+)>=([\d.]+)(?:,<([\d.]+))?", requirement).groups()
+        given = number(lowest[name])
+        assert given[: len(number(least))] == number(least), name
+        for found in (given, number(colab.get(name, lowest[name]))):
+            assert number(least) <= found and (most is None or found < number(most)), name
