@@ -101,6 +101,53 @@ def markdown(rows) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
+# %% ../nbs/api/23_report.ipynb #f1aa0902
+def _usual_lines(about: dict, rows) -> dict:
+    "{what: text} of the configuration of a run, or of what a record says about its rows."
+    lines = {"hardware": about["hardware"]}
+    lines["versions"] = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    if "images" in about:
+        images = f"{about['images']:,} training images"
+        lines["data"] = f"{about['data']}, {images}, fingerprint `{about['fingerprint'][:16]}`"
+    if rows:
+        seeds = ", ".join(map(str, about["seeds"]))
+        lines["runs"] = f"{len(rows)}: {len(about['trials'])} trials, seeds {seeds}"
+        lines["runs"] += f", {about['steps']:,} steps at batch 100"
+    if "command" in about:
+        lines["command"] = f"`{about['command']}` in the folder of this page"
+    if "training_seconds" in about:
+        lines["hardware"] += f"; {about['training_seconds'] / 60:.0f} minutes of training in all"
+    return lines
+
+# %% ../nbs/api/23_report.ipynb #9c543cad
+DRY_RUN = (
+    "\n\n**This record is a dry run**: so few steps train nothing, and the numbers only show that "
+    "the machinery works."
+)
+
+# %% ../nbs/api/23_report.ipynb #763cd342
+def what_was_run(about: dict, rows=(), lines: dict | None = None, least_steps: int = 1_000) -> str:
+    """A table in Markdown of how results were made, from a run's configuration or a record.
+
+    `rows`: those of the record; `lines`: {what: text} of more lines, or in place of the usual ones:
+    `{}` stands for the usual text, and an empty text leaves the line out. With fewer steps than
+    `least_steps` the table says that this is a dry run.
+
+    >>> from acgan_nb.runs import results_folder
+    >>> from acgan_nb.trials import read_record
+    >>> rows, about = read_record(results_folder("ablations"))
+    >>> print(what_was_run(about, rows, {"data": "{}, 8 x 8 pixels"}).splitlines()[3])
+    | runs | 33: 11 trials, seeds 0, 1, 2, 1,200 steps at batch 100 |
+    """
+    usual = _usual_lines(about, rows)
+    own = {what: text.replace("{}", usual.get(what, "")) for what, text in (lines or {}).items()}
+    added = [what for what in own if what not in usual]
+    order = dict.fromkeys(["data", "runs", *added, "command", "hardware", "versions"])
+    texts = {what: (usual | own).get(what) for what in order}
+    made = markdown([("", ""), *((what, text) for what, text in texts.items() if text)])
+    dry = about.get("steps", least_steps) < least_steps
+    return made + DRY_RUN * dry
+
 # %% ../nbs/api/23_report.ipynb #57190cca
 def aligned(rows) -> list[str]:
     "Rows of text as lines whose columns are equally wide."
