@@ -261,7 +261,11 @@ def batch_indices(count: int, batch_size: int = 100, *, seed: int = 0, start_ste
     """Endless stream of the image numbers (B,) of each step's batch, from `start_step` on.
 
     The order is a function of (seed, epoch) alone; what is left of an epoch after its last full
-    batch is dropped."""
+    batch is dropped.
+
+    >>> next(batch_indices(10, batch_size=4)).shape
+    (4,)
+    """
     steps_per_epoch = check_batch_size(batch_size, count)
     epoch, done = divmod(start_step, steps_per_epoch)
     return _epochs(count, batch_size, steps_per_epoch, seed, epoch, done)

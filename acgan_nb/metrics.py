@@ -66,7 +66,12 @@ def control(name: str, data: Dataset, labels, seed: int = 0) -> np.ndarray:
 
 # %% ../nbs/api/13_metrics.ipynb #aaaacb4a
 def moments(features, block: int = 4096):
-    "Mean (F,) and unbiased covariance (F, F) of features (N, F), in float64, `block` rows at a time."
+    """Mean (F,) and unbiased covariance (F, F) of features (N, F), in float64, `block` rows at a time.
+
+    >>> mean, covariance = moments(np.array([[0.0, 2.0], [2.0, 4.0]]))
+    >>> mean.tolist(), covariance.tolist()
+    ([1.0, 3.0], [[2.0, 2.0], [2.0, 2.0]])
+    """
     mean = features.mean(axis=0, dtype="float64")
     covariance = np.zeros((len(mean), len(mean)))
     for i in range(0, len(features), block):

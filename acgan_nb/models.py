@@ -38,7 +38,11 @@ class Row(NamedTuple):
 class Architecture(NamedTuple):
     """A generator and a discriminator for one image shape.
 
-    `generator`, `discriminator`: the rows of the network."""
+    `generator`, `discriminator`: the rows of the network.
+
+    >>> ARCHITECTURES["cifar10"].generator[0].maps
+    384
+    """
 
     generator: tuple[Row, ...]
     discriminator: tuple[Row, ...]
@@ -159,7 +163,11 @@ def arch_for(height: int, width: int) -> str:
 
 # %% ../nbs/api/07_models.ipynb #8588513e
 def ladder(arch: Architecture) -> list[tuple[int, int]]:
-    "Height and width before each row of the generator, and the image's own last."
+    """Height and width before each row of the generator, and the image's own last.
+
+    >>> ladder(ARCHITECTURES["digits"])
+    [(2, 2), (4, 4), (8, 8)]
+    """
     sizes = [arch.image_shape[:2]]
     for row in reversed(arch.generator[1:]):
         before = (n // 2 if row.stride == 2 else n - row.kernel + 1 for n in sizes[0])

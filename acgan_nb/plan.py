@@ -142,7 +142,12 @@ def _versions():
 # %% ../nbs/api/19_plan.ipynb #e9cd5727
 @dataclass(frozen=True)
 class Plan:
-    "What `fit` is going to do; everything is checked, and nothing has been done."
+    """What `fit` is going to do; everything is checked, and nothing has been done.
+
+    >>> plan = check_fit("digits", steps=50)
+    >>> plan.steps_per_epoch, plan.config["batch_size"]
+    (14, 100)
+    """
 
     data: Dataset | Stream
     config: dict  # what becomes config.json

@@ -285,7 +285,14 @@ FIGURES = (  # title, description, (run, report, train) -> figure
 
 # %% ../nbs/api/23_report.ipynb #dc0fb00e
 def figures(run: Run, report: dict, train: Dataset) -> dict:
-    "{title: (matplotlib figure, description)}: the paper's list of figures for this run."
+    """{title: (matplotlib figure, description)}: the paper's list of figures for this run.
+
+    >>> from acgan_nb import load, load_pretrained
+    >>> run = load_pretrained("digits")
+    >>> report = json.loads((Path(run.outdir) / "report.json").read_text())
+    >>> list(figures(run, report, load("digits")))[:2]
+    ['Real and generated', 'Accuracy against resolution (figure 3)']
+    """
     drawn = {title: (draw(run, report, train), text) for title, text, draw in FIGURES}
     if "frechet_distance" in run.history and run.config.get("evaluation"):
         curves = plots.evaluation_curves(run.history, run.config["evaluation"])

@@ -151,7 +151,12 @@ def _padded(count):
 
 # %% ../nbs/api/17_runs.ipynb #184e4761
 def build_gan(config: dict) -> ACGAN:
-    "A compiled, untrained ACGAN for a configuration."
+    """A compiled, untrained ACGAN for a configuration.
+
+    >>> gan = build_gan(load_run(results_folder("digits")).config)
+    >>> gan.generator.output_shape
+    (None, 8, 8, 1)
+    """
     dtype = "mixed_bfloat16" if config["mixed_precision"] else "float32"
     common = dict(channels=config["image_shape"][-1], dtype=dtype, seed=config["seed"])
     shape = config["arch"], len(config["class_names"])
@@ -271,7 +276,13 @@ def export_run(run: Run, folder, discriminator: bool = False) -> Path:
     """A small copy of a run directory: no checkpoint, float16 generator. `load_run` reads it.
 
     `discriminator`: D's weights too, which sampling with a `confidence` needs.
-    `ValueError` if the folder is the run's own."""
+    `ValueError` if the folder is the run's own.
+
+    >>> import tempfile
+    >>> copy = export_run(load_run(results_folder("digits")), tempfile.mkdtemp())
+    >>> load_run(copy).sample(3, count=2).shape
+    (2, 8, 8, 1)
+    """
     if discriminator and run.discriminator is None:
         raise ValueError(f"the run in {str(run.outdir)!r} holds no discriminator to export")
     copy = RunDirectory(folder)

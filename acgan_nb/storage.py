@@ -28,7 +28,15 @@ __all__ = ['replacing', 'save_variables', 'load_variables', 'digest', 'results_f
 def replacing(path, keep=None):
     """A binary file that replaces `path` when the block ends without an error.
 
-    `keep`: a name for the file that it replaces. `OSError` in one line if it cannot be written."""
+    `keep`: a name for the file that it replaces. `OSError` in one line if it cannot be written.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "notes.txt"
+    >>> with replacing(path) as file:
+    ...     _ = file.write(b"whole or not at all")
+    >>> path.read_text()
+    'whole or not at all'
+    """
     path = Path(path)
     aside = path.with_name(f".acgan-{secrets.token_hex(8)}.tmp")
     try:
@@ -99,7 +107,14 @@ SEAL = 64  # hexadecimal digits of a SHA-256
 def save_variables(path, variables, dtype=None, keep=None, **more):
     """Write variables, in order, and `more` named arrays to one sealed archive, atomically.
 
-    `dtype`: of the floats, such as "float16"; counters stay integers."""
+    `dtype`: of the floats, such as "float16"; counters stay integers.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "example.weights"
+    >>> save_variables(path, [np.ones(3)], step=7)
+    >>> sorted(read_archive(path))
+    ['0000', 'step']
+    """
     import keras
 
     values = {f"{i:04d}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
@@ -160,7 +175,14 @@ def set_variables(path, variables, values):
 
 # %% ../nbs/api/01_storage.ipynb #809c8bfa
 def load_variables(path, variables) -> dict:
-    "Read them back, and return the other arrays by name. `ValueError` if anything is not as saved."
+    """Read them back, and return the other arrays by name. `ValueError` if anything is not as saved.
+
+    >>> import keras, tempfile
+    >>> path, variable = Path(tempfile.mkdtemp()) / "example.weights", keras.Variable(np.zeros(3))
+    >>> save_variables(path, [np.ones(3)], step=7)
+    >>> load_variables(path, [variable])["step"].item(), float(variable[0])
+    (7, 1.0)
+    """
     values = read_archive(path)
     more = {k: values.pop(k) for k in list(values) if not k.isdecimal()}
     set_variables(path, variables, [values[k] for k in sorted(values)])
@@ -285,7 +307,11 @@ def results_folder(name: str | None = None) -> Path:
 
 # %% ../nbs/api/01_storage.ipynb #a4a891ac
 def new_results_folder(name: str) -> Path:
-    "Where a notebook leaves new results: `results/NAME` of the clone it is in, or else right here."
+    """Where a notebook leaves new results: `results/NAME` of the clone it is in, or else right here.
+
+    >>> new_results_folder("mine").parts[-2:]
+    ('results', 'mine')
+    """
     here = Path.cwd()
     clones = [f for f in (here, *here.parents) if (f / "acgan_nb" / "runs.py").exists()]
     return (clones or [here])[0] / "results" / name
