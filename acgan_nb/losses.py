@@ -114,7 +114,10 @@ def d2d_ce_loss(cosines, embeddings, labels, count=None, *, temperature=0.5, pos
                 negative_margin=0.02):
     """Data-to-data cross-entropy (Kang et al. 2021) in nats, over the labelled images: a scalar.
 
-    `cosines` (B, K) with the proxies, `embeddings` (B, E) of length one; `labels`, `count`: as in `class_loss`.
+    `cosines`: cosines (B, K) of the embeddings with the proxies. `embeddings`: (B, E), of length
+    one. `labels`, `count`: as in `class_loss`. `temperature`: temperature of the softmax.
+    `positive_margin`: cosine above which an image is not attracted to its proxy.
+    `negative_margin`: cosine below which images of different classes do not repel each other.
 
     >>> round(float(d2d_ce_loss(ops.eye(2), ops.eye(2), [0, 1])), 4)  # log 2
     0.6931

@@ -27,12 +27,12 @@ class Row(NamedTuple):
     "One line of the paper's tables (appendix A)."
 
     op: str  # Linear, TConv (transposed convolution) or Conv
-    kernel: int | None
-    stride: int | None
-    maps: int
-    batch_norm: bool
-    dropout: float
-    activation: str
+    kernel: int | None  # side length of the kernel
+    stride: int | None  # stride of the kernel
+    maps: int  # number of feature maps
+    batch_norm: bool  # whether batch normalisation follows
+    dropout: float  # dropout rate
+    activation: str  # nonlinearity
 
 # %% ../nbs/api/07_models.ipynb #7c625f5c
 class Architecture(NamedTuple):
@@ -46,7 +46,7 @@ class Architecture(NamedTuple):
 
     generator: tuple[Row, ...]
     discriminator: tuple[Row, ...]
-    image_shape: tuple[int, int, int]  # (H, W, C)
+    image_shape: tuple[int, int, int]  # (H, W, C) of the images
     steps: int = 50_000  # iterations the paper trains for, at batch 100
 
 # %% ../nbs/api/07_models.ipynb #c10e6269
@@ -250,6 +250,8 @@ _SCHEDULES = {  # of sigma, from its first value over so many steps
 
 def noise_schedule(kind: str, stddev: float, steps: int):
     """A Keras schedule of sigma: constant, linear (to zero) or in three stages.
+
+    `kind`: "constant", "linear" or "three_stage".
 
     >>> [round(float(noise_schedule("linear", 0.2, 100)(step)), 2) for step in (0, 50, 100)]
     [0.2, 0.1, 0.0]

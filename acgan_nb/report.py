@@ -402,7 +402,9 @@ def _columns(reports) -> dict:
 
 # %% ../nbs/api/23_report.ipynb #8ca716e2
 def compare(folders, by_run: bool = False) -> str:
-    """A table of the reports in several run directories, a column each; `by_run`: a row each.
+    """A table of the reports in several run directories, a column each.
+
+    `folders`: run directories. `by_run`: a row for each run instead.
 
     >>> from acgan_nb.runs import results_folder
     >>> print(compare([results_folder("digits")]).splitlines()[1])

@@ -84,12 +84,12 @@ def backend_hint(error) -> str:
 class Row:
     "All that is known about one option of `fit`."
 
-    name: str
+    name: str  # name of the option
     kind: type  # int, float, bool, str or list
-    default: object
+    default: object  # default value
     help: str  # for the command line, without a full stop
     part: str = "training"  # the code that uses the value
-    choices: tuple = ()
+    choices: tuple = ()  # allowed values
     low: float | None = None  # smallest value
     above: float | None = None  # or: every value is larger than this
     below: float | None = None  # and smaller than this; of whole numbers: than 2**31
@@ -98,7 +98,7 @@ class Row:
     flags: tuple = ()  # on the command line, if not the name with dashes
     identity: bool = True  # another value is another run
     recorded: bool = True  # in config.json
-    reading: bool = False
+    reading: bool = False  # a disputed reading or a departure
 
     def __post_init__(self):
         if self.kind is int and self.low is not None and self.below is None:

@@ -50,7 +50,9 @@ with warnings.catch_warnings():
 
 # %% ../nbs/api/20_train.ipynb #1240008f
 def run_steps(gan, advance, start, plan: Plan, callbacks, caught=()):
-    "Train from step `start` on, to the last or until a callback or a caught signal ends it."
+    """Train from step `start` on, to the last or until a callback or a caught signal ends it.
+
+    `advance`: function that runs the next steps. `caught`: list of the signals that have arrived."""
     steps, per_epoch, step = plan.config["steps"], plan.steps_per_epoch, start
     params = dict(epochs=-(-steps // per_epoch), steps=per_epoch, verbose=0)
     callbacks = keras.callbacks.CallbackList(callbacks, model=gan, **params)
