@@ -38,6 +38,8 @@ def setting_option(row):
         flags = [f"{flags[0]}/--no-{flags[0][2:]}"]
     kind = click.Choice(row.choices) if row.choices else row.kind
     look = dict(default=row.default, help=row.help, show_default=row.default is not None)
+    if any("," in choice for choice in row.choices):  # lists of names: not all of them
+        look["metavar"] = f"[{row.choices[0]}|{row.choices[-1]}]"
     if row.kind is bool:
         look["is_flag"] = True
     elif row.kind is list:

@@ -145,6 +145,7 @@ def what_was_run(about: dict, rows=(), lines: dict | None = None, least_steps: i
     order = dict.fromkeys(["data", "runs", *added, "command", "hardware", "versions"])
     texts = {what: (usual | own).get(what) for what in order}
     made = markdown([("", ""), *((what, text) for what, text in texts.items() if text)])
+    made = made.replace("|---|---|", "|----|------------|", 1)  # the first column is narrow
     dry = about.get("steps", least_steps) < least_steps
     return made + DRY_RUN * dry
 

@@ -138,7 +138,7 @@ ROLLBACKS = 5
 # %% ../nbs/api/20_train.ipynb #a02ff01d
 @patch
 def run(self: Training) -> Run:
-    "Train, going back where it is wanted and possible."
+    "Train; after a divergence, go back to the last checkpoint if that is requested and possible."
     while True:
         try:
             return self.finished() or self.train()
