@@ -292,8 +292,7 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
 @click.argument("runs", type=_FOLDER, nargs=-1, required=True)
 def _compare(runs):
     "Compare the reports of several RUNS."
-    start_backend()
-    from acgan_nb.report import compare as side_by_side
+    from acgan_nb.tables import compare as side_by_side
 
     say(side_by_side(runs))
 
@@ -329,12 +328,13 @@ def _data(name, split, **options):
     "List the data sets that load by name, or describe NAME as training gets it."
     if name is None:
         return say(_LISTED)
-    from acgan_nb.sources import check_name
+    from acgan_nb.architectures import network_size
+    from acgan_nb.data import load
+    from acgan_nb.sources import check_name, is_from_tfds
 
     check_name(name, options["data_dir"])
-    start_backend()
-    from acgan_nb.data import load
-    from acgan_nb.plan import network_size
+    if is_from_tfds(name):  # which reads with TensorFlow
+        start_backend()
 
     if options["size"] is None:
         options["size"] = network_size  # as it is in training

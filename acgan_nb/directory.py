@@ -18,9 +18,9 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image
 
+from .architectures import architecture
 from .data import image_grid
 from .gan import LOGS
-from .models import architecture
 from .monitor import EVALUATIONS
 from .settings import check_config, check_range, check_same
 from .sources import read_picture, write_png

@@ -18,10 +18,10 @@ from importlib import metadata
 import keras
 import numpy as np
 
+from .architectures import arch_for, architecture, check_sides, network_size
 from .data import Dataset, Stream, check_batch_size, check_outside, is_streamable, load
 from .devices import check_backend, data_parallel, has_gpu
 from .directory import RunDirectory
-from .models import ARCHITECTURES, arch_for, architecture, check_sides
 from .monitor import possible_pairs
 from .settings import ROWS, Settings, as_size, check_range, check_value_range, recorded, settings_from
 from .sources import resize
@@ -29,20 +29,6 @@ from .start import Start, check_source, kept_start, load_start
 
 # %% auto #0
 __all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
-
-# %% ../nbs/api/19_plan.ipynb #92aef100
-def _sizes():
-    "The sides of squares in the tables."
-    return sorted({a.image_shape[0] for a in ARCHITECTURES.values()})
-
-# %% ../nbs/api/19_plan.ipynb #96d1d55c
-def network_size(h: int, w: int) -> int:
-    """The largest side in the tables that images of this size fill, or else the smallest.
-
-    >>> network_size(100, 70), network_size(5, 5)
-    (64, 8)
-    """
-    return max((s for s in _sizes() if s <= min(h, w)), default=_sizes()[0])
 
 # %% ../nbs/api/19_plan.ipynb #43c865ad
 def check_fits(data, arch):

@@ -267,6 +267,11 @@ def check_writable(folder):
     if not os.access(there, os.W_OK):
         raise PermissionError(f"{text}: no permission to write in {there}")
 
+# %% ../nbs/api/01_storage.ipynb #90fb4b07
+def folder_name(folder) -> str:
+    "The name of a folder, also if it is given as `.` or `..`."
+    return Path(os.path.abspath(folder)).name
+
 # %% ../nbs/api/01_storage.ipynb #0110234b
 def results_folder(name: str | None = None) -> Path:
     """Where the committed results, or those of one name, are: in the installed package or the clone.

@@ -30,7 +30,7 @@ from acgan_nb.gan import LOGS
 from acgan_nb.monitor import CollapseWarning
 from acgan_nb.runs import export_run, run_data
 from acgan_nb.settings import ROWS
-from acgan_nb.storage import digest
+from acgan_nb.storage import digest, results_folder
 from acgan_nb.train import fit, load_pretrained, load_run, train_command
 
 COMMANDS = sorted(main.commands)
@@ -106,6 +106,23 @@ finally:
     done = python(code, str(tmp_path), *line.split())
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert done.stderr.startswith("acgan: ") and MISTAKES[line] in done.stderr
+
+
+def test_comparing_runs_and_describing_data_import_no_framework(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (9, 9)).save(tmp_path / name / "image.png")
+    code = """import json, sys
+from acgan_nb.cli import main
+for arguments in json.loads(sys.argv[1]):
+    main(arguments, standalone_mode=False)
+print(*{'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules), file=sys.stderr)"""
+    runs = [str(results_folder(name)) for name in ("digits", "mnist")]
+    lines = [["compare", *runs], ["data", "digits"], ["data", str(tmp_path)]]
+    done = python(code, json.dumps(lines))
+    assert (done.returncode, done.stderr.split()) == (0, [])
+    for part in ("real mnist", "images (1438, 8, 8, 1)", "images (2, 8, 8, 1)", "1  dog"):
+        assert part in done.stdout
 
 
 def test_a_shell_may_close_stderr(tmp_path):
