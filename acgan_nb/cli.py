@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from .settings import EVALUATION, ROWS, check_range, complete, settings_from
-from .terminal import OneLineErrors, printable, say, start_backend
+from .terminal import OneLineErrors, Switch, printable, say, start_backend
 
 # %% auto #0
 __all__ = []
@@ -38,7 +38,9 @@ def setting_option(row):
         flags = [f"{flags[0]}/--no-{flags[0][2:]}"]
     kind = click.Choice(row.choices) if row.choices else row.kind
     look = dict(default=row.default, help=row.help, show_default=row.default is not None)
-    if row.kind is bool:
+    if row.kind is bool and row.choices:
+        look |= dict(type=Switch(row.choices), show_default=False)
+    elif row.kind is bool:
         look["is_flag"] = True
     elif row.kind is list:
         look["callback"] = _listed

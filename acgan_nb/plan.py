@@ -12,6 +12,7 @@ import os
 import platform
 import shlex
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from .architectures import arch_for, architecture, check_sides, network_size
 from .data import Dataset, Stream, check_batch_size, check_outside, is_streamable, load
-from .devices import check_backend, data_parallel, has_gpu
+from .devices import check_backend, data_parallel, has_bfloat16, has_gpu
 from .directory import RunDirectory
 from .monitor import possible_pairs
 from .settings import ROWS, Settings, as_size, check_range, check_value_range, recorded, settings_from
@@ -188,6 +189,7 @@ def check_fit(data, *, outdir=None, resume=True, callbacks=(), verbose=False, **
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
     check_range("steps", steps, 1, ROWS["steps"].below, whole=True)
     changed = dict(steps=steps, batch_size=batch_size, value_range=values)
+    changed["mixed_precision"] = _precision(s.mixed_precision, directory if resume else None)
     config = _configuration(data, arch, recorded(s) | changed)
     if s.init:
         start = start or load_start(s.init, config)
@@ -203,6 +205,16 @@ def check_fit(data, *, outdir=None, resume=True, callbacks=(), verbose=False, **
         distribution=data_parallel(s.devices, batch_size),
         start=start,
     )
+
+# %% ../nbs/api/19_plan.ipynb #6579bc9a
+def _precision(asked, directory) -> bool:
+    "`mixed_precision` of the run in a directory that is resumed, if there is one, or by the hardware."
+    if asked != "auto":
+        return asked
+    with suppress(ValueError, OSError):  # a damaged one is somebody else's message
+        if directory and directory.config_path.exists():
+            return directory.read_config()["mixed_precision"]
+    return has_bfloat16()
 
 # %% ../nbs/api/19_plan.ipynb #835ba1eb
 def _check_surroundings(s: Settings, outdir, data):

@@ -29,9 +29,30 @@ def say(text, err=""):
     "Print a text; with `err`, after that, on stderr."
     click.echo(err + printable(text), err=bool(err))
 
+# %% ../nbs/api/31_terminal.ipynb #0fd440a1
+class Switch(click.Choice):
+    "The type of a switch that may have one of these words after it; alone it is True."
+
+    def convert(self, value, param, ctx):
+        known = {"True": True, "False": False}
+        return known.get(str(value)) if str(value) in known else super().convert(value, param, ctx)
+
+
+class Command(click.Command):
+    "A command that may have such switches."
+
+    def parse_args(self, ctx, args):
+        switches = [p for p in self.params if isinstance(p.type, Switch)]
+        words = {flag: p.type.choices for p in switches for flag in p.opts}
+        pairs = zip(args, [*args[1:], None])
+        args = [f"{a}=True" if a in words and b not in words[a] else a for a, b in pairs]
+        return super().parse_args(ctx, args)
+
 # %% ../nbs/api/31_terminal.ipynb #c6310b81
 class OneLineErrors(click.Group):
     "A command group that turns expected exceptions into one line and exit code 2."
+
+    command_class = Command
 
     def invoke(self, ctx):
         try:

@@ -22,16 +22,17 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import acgan_nb.train
-from acgan_nb import cli, judges, settings
+from acgan_nb import cli, devices, judges, settings
 from acgan_nb.cli import main
 from acgan_nb.data import load
 from acgan_nb.directory import RunDirectory
 from acgan_nb.gan import LOGS
 from acgan_nb.monitor import CollapseWarning
+from acgan_nb.plan import check_fit
 from acgan_nb.runs import export_run, run_data
 from acgan_nb.settings import ROWS
 from acgan_nb.storage import digest, results_folder
-from acgan_nb.train import fit, load_pretrained, load_run, train_command
+from acgan_nb.train import Training, fit, load_pretrained, load_run, train_command
 
 COMMANDS = sorted(main.commands)
 OPTIONS = {option.name: option for option in main.commands["train"].params}
@@ -192,6 +193,15 @@ def test_keyword_is_reached(flag, monkeypatch):
     assert passed(monkeypatch, arguments) == {**passed(monkeypatch), name: value}
 
 
+@pytest.mark.parametrize("line", ["digits --mixed-precision auto", "--mixed-precision=auto digits",
+                                  "--mixed-precision digits", "digits --mixed-precision --flip"])
+def test_a_switch_takes_a_word_of_its_own_alone(line, monkeypatch):
+    caught = []
+    monkeypatch.setattr(cli, "settings_from", caught.append)
+    CliRunner().invoke(main, ["train", *line.split(), "--outdir", __file__])  # which is refused
+    assert caught[0]["mixed_precision"] == ("auto" if "auto" in line else True)
+
+
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     "A run of the command line: two steps, then three more."
@@ -200,6 +210,28 @@ def digits(tmp_path_factory):
     assert f"{run}: 2 steps of digits in" in acgan(*train, "--steps", 2)
     assert f"{run}: 5 steps of digits in" in acgan(*train, "--steps", 5)
     return run
+
+
+@pytest.mark.parametrize("flags", ["fpu avx512_bf16", "amx_bf16", "fpu avx512f", None])
+def test_automatic_precision_is_that_of_the_processor_or_of_the_run(flags, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(devices.keras.distribution, "list_devices", lambda: ["cpu:0"])
+    if flags:
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
+
+    def precision(outdir=None, **options):
+        return check_fit("digits", outdir=outdir, mixed_precision="auto", **options).config["mixed_precision"]
+
+    native = "bf16" in (flags or "")
+    assert precision() is precision(digits, resume=False) is native
+    assert precision(digits) is False
+    other = RunDirectory(tmp_path / "run")
+    other.prepare()
+    other.write_config(check_fit("digits", mixed_precision=True).config)
+    assert precision(other.path) is True and Training(check_fit("digits", outdir=other.path, mixed_precision="auto"))
+    other.write_config(check_fit("digits").config | {"mixed_precision": "auto"})
+    with pytest.raises(ValueError, match="one of True, False, got 'auto'"):
+        other.read_config()
 
 
 def png(path):
