@@ -150,13 +150,17 @@ def _padded(count):
     return np.resize(np.arange(count), 2 ** (count - 1).bit_length())
 
 # %% ../nbs/api/17_runs.ipynb #184e4761
-def build_gan(config: dict) -> ACGAN:
-    "A compiled, untrained ACGAN for a configuration."
+def _network(part: str, config: dict) -> keras.Model:
+    "The untrained generator or discriminator for a configuration."
+    build = {"generator": build_generator, "discriminator": build_discriminator}[part]
     dtype = "mixed_bfloat16" if config["mixed_precision"] else "float32"
     common = dict(channels=config["image_shape"][-1], dtype=dtype, seed=config["seed"])
-    shape = config["arch"], len(config["class_names"])
-    g = build_generator(*shape, **pick(config, "generator"), **common)
-    d = build_discriminator(*shape, **pick(config, "discriminator"), **common)
+    return build(config["arch"], len(config["class_names"]), **pick(config, part), **common)
+
+
+def build_gan(config: dict) -> ACGAN:
+    "A compiled, untrained ACGAN for a configuration."
+    g, d = (_network(part, config) for part in ("generator", "discriminator"))
     gan = ACGAN(g, d, **pick(config, "gan"))
     game = pick(config, "discriminator_loss", "generator_loss", "game")
     if (kind := config["noise_schedule"]) != "constant":
@@ -191,20 +195,19 @@ def load_run(
 # %% ../nbs/api/17_runs.ipynb #6b48fd98
 def _load_last(directory, config) -> Run:
     "The run as it was saved last."
-    gan, checkpoint = build_gan(config), directory.find_checkpoint()
-    run = Run(gan.ema_generator, None, directory.read_history(), config, directory.path)
-    if checkpoint:
+    history, where = directory.read_history(), directory.path
+    if checkpoint := directory.find_checkpoint():
         check_same(checkpoint.path, checkpoint.config, config)
-        checkpoint.restore(gan)
-        run.discriminator, run.gan = gan.discriminator, gan
-        run.history = checkpoint.history  # the file may go on beyond these weights
-    elif directory.generator_path.exists():
-        run.saved_step = _load_weights(directory.generator_path, run.generator)
-        if directory.discriminator_path.exists():
-            load_variables(directory.discriminator_path, gan.discriminator.weights)
-            run.discriminator = gan.discriminator
-    else:
+        checkpoint.restore(gan := build_gan(config))
+        history = checkpoint.history  # the file may go on beyond these weights
+        return Run(gan.ema_generator, gan.discriminator, history, config, where, gan)
+    if not directory.generator_path.exists():
         raise FileNotFoundError(f"the run in {str(directory)!r} has saved no weights yet")
+    run = Run(_network("generator", config), None, history, config, where)
+    run.saved_step = _load_weights(directory.generator_path, run.generator)
+    if directory.discriminator_path.exists():
+        run.discriminator = _network("discriminator", config)
+        load_variables(directory.discriminator_path, run.discriminator.weights)
     return run
 
 # %% ../nbs/api/17_runs.ipynb #9d41d17d

@@ -5,6 +5,7 @@
 # %% ../nbs/api/31_terminal.ipynb #1c5475ee
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -99,11 +100,22 @@ def _held_back():
             os.close(stderr)
 
 
+@contextmanager
+def _without_collections():
+    "Garbage is not looked for in the block, nor ever after among what it made: modules stay."
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def start_backend():
     "Import Keras and its backend, without their greetings unless with --debug."
     if "keras" in sys.modules or click.get_current_context().find_root().params["debug"]:
         return
-    with _held_back():
+    with _held_back(), _without_collections():
         try:
             import keras
         except ImportError as error:
