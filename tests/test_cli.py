@@ -22,7 +22,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import acgan_nb.train
-from acgan_nb import cli, devices, judges, settings
+from acgan_nb import cli, devices, judges, runs, settings
 from acgan_nb.cli import main
 from acgan_nb.data import load
 from acgan_nb.directory import RunDirectory
@@ -124,6 +124,11 @@ print(*{'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules), file=sys.stde
     assert (done.returncode, done.stderr.split()) == (0, [])
     for part in ("real mnist", "images (1438, 8, 8, 1)", "images (2, 8, 8, 1)", "1  dog"):
         assert part in done.stdout
+
+
+def test_no_discriminator_is_built_where_none_is_loaded(monkeypatch):
+    monkeypatch.setattr(runs, "build_discriminator", None)
+    assert load_pretrained("digits").sample(7).shape == (1, 8, 8, 1)
 
 
 def test_a_shell_may_close_stderr(tmp_path):
