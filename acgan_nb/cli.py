@@ -69,24 +69,37 @@ def setting_options(*names):
     "The click options of the named settings."
     return [setting_option(ROWS[name]) for name in names]
 
+# %% ../nbs/api/26_cli.ipynb #d900f660
+def _is_given(ctx, name) -> bool:
+    "Whether an option was on the command line; its default may have been."
+    return ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+
 # %% ../nbs/api/26_cli.ipynb #01814da0
 _FOLDER = click.Path(path_type=Path)
 
 
 @main.command("train")
-@click.argument("data")
+@click.argument("data", required=False)
 @with_options(*setting_options(*ROWS))
+@click.option("--config", type=_FOLDER, help="Settings of this run, or config.json, unless given.")
 @click.option("--outdir", type=_FOLDER, help="Run directory [default: runs/DATA].")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Resume an existing run.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def _train(data, outdir, quiet, **options):
+@click.pass_context
+def _train(ctx, data, config, outdir, quiet, resume, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
-    sub-folder of images per class."""
+    sub-folder of images per class. With --config, DATA may be left out."""
     from acgan_nb.sources import check_name
-    from acgan_nb.storage import check_writable, find_run, holds_run
+    from acgan_nb.storage import check_writable, find_run, holds_run, replayed
 
+    if config:
+        given = {name: value for name, value in options.items() if _is_given(ctx, name)}
+        options |= replayed(config, given | ({"data": data} if data else {}))
+        data = options.pop("data")
+    elif data is None:
+        raise click.UsageError("Missing argument 'DATA'.")
     check_name(data, options["data_dir"])
-    settings_from({name: options[name] for name in ROWS})
+    settings_from(options)
     outdir = outdir or Path("runs") / Path(os.path.abspath(Path(data).expanduser())).name
     check_writable(outdir)
     if options["init"] and not holds_run(outdir):
@@ -96,7 +109,7 @@ def _train(data, outdir, quiet, **options):
     from acgan_nb.train import fit
 
     join_processes()
-    run = fit(data, outdir=outdir, verbose=not quiet, **options)
+    run = fit(data, outdir=outdir, resume=resume, verbose=not quiet, config=config, **options)
     [seconds] = run.history["seconds"][-1:] or [0]
     say(f"{outdir}: {run.step} steps of {run.config['arch']} in {seconds:.0f} s")
 
@@ -406,7 +419,7 @@ def _sweep(ctx, data, options, preset, outdir, quiet, **settings):
         check_choice("preset", preset, list(sweeps.PRESETS))
         options = {**sweeps.PRESETS[preset], **options}
     for name in options.keys() & settings.keys():
-        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+        if _is_given(ctx, name):
             raise click.UsageError(f"{name} is in the grid already: {options[name]}")
     rows = sweeps.sweep(data, grid(**options), outdir, verbose=not quiet, **settings)
     _finish(ctx, rows)

@@ -26,6 +26,7 @@ from .directory import RunDirectory
 from .monitor import possible_pairs
 from .settings import ROWS, Settings, as_size, check_range, check_value_range, recorded, settings_from
 from .sources import resize
+from .storage import read_settings
 from .start import Start, check_source, kept_start, load_start
 
 # %% auto #0
@@ -140,11 +141,13 @@ class Plan:
     verbose: bool = False
     distribution: object = None  # over several devices
     start: Start | None = None  # weights to begin with
+    replays: str = ""  # what comes from another run's settings
 
     @property
     def notes(self) -> tuple:
         "Lines for the user."
-        return getattr(self.data, "notes", ())  # a stream has none
+        said = (self.replays,) if self.replays else ()
+        return (*said, *getattr(self.data, "notes", ()))  # a stream has none
 
     @property
     def save_every(self) -> int:
@@ -164,8 +167,22 @@ class Plan:
         s = self.settings
         return [n for n in (s.log_every, s.evaluate_every, self.save_every) if n]
 
+# %% ../nbs/api/19_plan.ipynb #5a3d59cb
+def _comparison(name, old: dict, new: dict) -> str:
+    "What a configuration has from another one that is not a default, and what not."
+    rows = [row for row in ROWS.values() if row.recorded]
+    same = [row.name for row in rows if new[row.name] == old[row.name] not in (row.default, old.get(row.like))]
+    keys = ("data", "arch", *(row.name for row in rows), "init_weights")
+    other = [key for key in keys if new[key] != old.get(key)]
+    text = f"from {name}: " + (", ".join(f"{key}={new[key]!r}" for key in same) or "the defaults")
+    if other:
+        text += "; changed: " + ", ".join(f"{key}={new[key]!r}, not {old.get(key)!r}" for key in other)
+    return text + ("; the images are others" if new["fingerprint"] != old["fingerprint"] else "")
+
 # %% ../nbs/api/19_plan.ipynb #fb521980
-def check_fit(data, *, outdir=None, resume=True, callbacks=(), verbose=False, **options) -> Plan:
+def check_fit(
+    data, *, outdir=None, resume=True, callbacks=(), verbose=False, replays=None, **options
+) -> Plan:
     """The plan of `fit(data, ...)`; a one-line `ValueError` if `fit` would refuse it.
 
     >>> check_fit("digits", epochs=2).config["steps"]
@@ -204,6 +221,7 @@ def check_fit(data, *, outdir=None, resume=True, callbacks=(), verbose=False, **
         verbose=verbose,
         distribution=data_parallel(s.devices, batch_size),
         start=start,
+        replays="" if replays is None else _comparison(replays, read_settings(replays), config),
     )
 
 # %% ../nbs/api/19_plan.ipynb #6579bc9a

@@ -23,8 +23,8 @@ from .heads import head_of
 from .models import build_discriminator, build_generator, noise_schedule
 from .sampling import class_probabilities, draw_latents, generate
 from .settings import check_range, check_same, nearest, pick
-from .storage import check_own, check_run, load_variables, pretrained_names, replacing
-from .storage import results_folder, save_variables
+from .storage import NOT_BY_NAME, check_own, check_run, load_variables, pretrained_names
+from .storage import replacing, results_folder, save_variables
 from .storage import new_results_folder  # noqa: F401 - imported from here by others
 
 # %% auto #0
@@ -242,9 +242,6 @@ def _with_sampling(run, truncation, confidence):
     run.truncation, run.confidence = truncation, confidence
     run.latents(1)  # an impossible truncation is refused now
     return run
-
-# %% ../nbs/api/17_runs.ipynb #2f001c59
-NOT_BY_NAME = {"arrays": "arrays", "stream": "a stream of batches"}
 
 # %% ../nbs/api/17_runs.ipynb #0cd41c93
 def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Dataset:

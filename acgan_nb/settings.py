@@ -349,7 +349,7 @@ EVALUATION = {row.name: row for row in (
 )}
 
 # %% ../nbs/api/00_settings.ipynb #d1262c54
-PLAIN = ("data", "outdir", "resume", "callbacks", "verbose")  # arguments of `fit` that are no settings
+PLAIN = ("data", "config", "outdir", "resume", "callbacks", "verbose")  # arguments of `fit` that are no settings
 
 # %% ../nbs/api/00_settings.ipynb #15e0940e
 def settings_from(options: dict) -> Settings:

@@ -36,7 +36,7 @@ from acgan_nb.train import Training, fit, load_pretrained, load_run, train_comma
 
 COMMANDS = sorted(main.commands)
 OPTIONS = {option.name: option for option in main.commands["train"].params}
-PLAIN = {"outdir": Path("runs/digits"), "resume": True, "verbose": True}  # no settings
+PLAIN = {"config": None, "outdir": Path("runs/digits"), "resume": True, "verbose": True}  # no settings
 DEFAULTS = {**{row.name: row.default for row in ROWS.values()}, **PLAIN}
 
 
@@ -166,17 +166,17 @@ def test_row_is_an_option(row):
     assert bool(option.secondary_opts) == (row.kind is bool and row.default)
 
 
-def passed(monkeypatch, arguments=""):
-    "The keywords that `acgan train digits ARGUMENTS` hands to `fit`."
+def passed(monkeypatch, arguments="", data="digits"):
+    "The keywords that `acgan train DATA ARGUMENTS` hands to `fit`."
     caught = {}
 
     def caught_fit(data, **keywords):
-        caught.update(keywords)
+        caught.update(keywords, **({} if data == "digits" else {"data": data}))
         raise ValueError("enough")
 
     monkeypatch.setattr(acgan_nb.train, "fit", caught_fit)
     monkeypatch.setattr(settings, "_check_combinations", lambda s: None)  # one option at a time
-    assert CliRunner().invoke(main, ["train", "digits", *arguments.split()]).exit_code == 2
+    assert CliRunner().invoke(main, ["train", *data.split(), *arguments.split()]).exit_code == 2
     return caught
 
 
@@ -188,7 +188,7 @@ def test_defaults_are_those_of_fit(monkeypatch):
     for name in signature.keys() & ROWS.keys():
         assert signature[name].default == ROWS[name].default, name
     assert len(signature) <= 18 and signature.keys() - ROWS.keys() == {
-        "data", "outdir", "resume", "callbacks", "verbose", "settings"}
+        "data", "config", "outdir", "resume", "callbacks", "verbose", "settings"}
 
 
 @pytest.mark.parametrize("flag", REACHED)
@@ -205,6 +205,15 @@ def test_a_switch_takes_a_word_of_its_own_alone(line, monkeypatch):
     monkeypatch.setattr(cli, "settings_from", caught.append)
     CliRunner().invoke(main, ["train", *line.split(), "--outdir", __file__])  # which is refused
     assert caught[0]["mixed_precision"] == ("auto" if "auto" in line else True)
+
+
+def test_settings_of_another_run_give_way_to_what_is_on_the_command_line(monkeypatch):
+    found = passed(monkeypatch, "--config mnist --epochs 2 --activation-noise 0.1", data="")
+    there = {"data": "mnist", "outdir": Path("runs/mnist"), "config": Path("mnist"), "arch": "mnist"}
+    assert found == DEFAULTS | there | {"epochs": 2, "evaluate_every": 300}
+    assert passed(monkeypatch, "--config mnist")["activation_noise"] == 0
+    said = CliRunner().invoke(main, ["train"])
+    assert said.exit_code == 2 and "Missing argument 'DATA'" in said.output
 
 
 @pytest.fixture(scope="module")
