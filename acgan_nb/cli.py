@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from .hub import local
 from .settings import EVALUATION, ROWS, check_range, complete, settings_from
 from .terminal import OneLineErrors, Switch, printable, say, start_backend
 
@@ -76,6 +77,13 @@ def _is_given(ctx, name) -> bool:
 
 # %% ../nbs/api/26_cli.ipynb #01814da0
 _FOLDER = click.Path(path_type=Path)
+
+
+class _Run(click.Path):
+    "A run directory; that of hf://USER/NAME is fetched."
+
+    def convert(self, value, param, ctx):
+        return Path(local(super().convert(value, param, ctx)))
 
 
 @main.command("train")
@@ -147,8 +155,8 @@ def save_images(images, labels, out, columns=10):
 def _sample(run, label, best, truncation, confidence, count, seed, columns, out):
     """Generate images with the trained RUN: one grid, or a folder of single images.
 
-    RUN is a run directory, or else a generator of the package: digits, mnist,
-    mnist_adc, cifar10, cifar10_16."""
+    RUN is a run directory, hf://USER/NAME on the Hugging Face Hub, or else a generator of the
+    package: digits, mnist, mnist_adc, cifar10, cifar10_16."""
     check_range("seed", seed, 0)
     for name, value in (("count", count), ("columns", columns)):
         check_range(name, value, 1, 2**16)
@@ -164,7 +172,7 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     classes = range(len(names)) if label is None else ids_of([label], names)
     labels = [k for k in classes for _ in range(count)]
     images = trained.sample(labels, seed=seed)
-    out = out or (run / "sample.png" if where == run else run.with_suffix(".png"))
+    out = out or (run / "sample.png" if where == run else Path(f"{run.name}.png"))
     say(save_images(images, labels, out, columns))
 
 # %% ../nbs/api/26_cli.ipynb #9cc64d41
@@ -177,12 +185,12 @@ def _export(run, format, best, out):
     """Write RUN's averaged generator for other programs: .keras, .onnx, .tflite, or the folder
     of a SavedModel.
 
-    RUN is a run directory, or else a generator of the package, as for sample."""
+    RUN is a run directory, an address or a generator of the package, as for sample."""
     from acgan_nb.export import check_export, default_path
     from acgan_nb.storage import find_run
 
     where = find_run(run)
-    out = out or default_path(run / "generator" if where == run else run, format or "keras")
+    out = out or default_path(run / "generator" if where == run else run.name, format or "keras")
     check_export(out, format)
     start_backend()
     from acgan_nb.runs import load_run
@@ -198,7 +206,7 @@ def _export(run, format, best, out):
 def _demo(runs, outdir, runtime):
     """Write a page in which the generators of RUNS work in a browser, for any static web server.
 
-    A run is a run directory, or else a generator of the package, as for sample."""
+    A run is a run directory, an address or a generator of the package, as for sample."""
     from acgan_nb.export import check_demo, demo_sizes, find_runtime, write_demo
     from acgan_nb.storage import find_run
 
@@ -213,6 +221,27 @@ def _demo(runs, outdir, runtime):
     sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in demo_sizes(outdir).items())
     say(f"{sizes}\npython -m http.server --directory {outdir}")
 
+# %% ../nbs/api/26_cli.ipynb #25421083
+@main.command("push")
+@click.argument("run", type=_FOLDER)
+@click.argument("name")
+@click.option("--private/--public", default=None, help="Who sees it [default: as your account has it].")
+@click.option("--license", default="unknown", show_default=True, help="Of the weights, as apache-2.0.")
+@click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
+def _push(run, name, private, license, best):
+    """Publish RUN's averaged generator as NAME, which is USER/NAME, on the Hugging Face Hub.
+
+    RUN is a run directory, or a generator of the package, as for sample."""
+    from acgan_nb.hub import check_repository
+    from acgan_nb.storage import find_run
+
+    check_repository(name)
+    where = find_run(run)
+    start_backend()
+    from acgan_nb.runs import load_run
+
+    say(load_run(where, best).push_to_hub(name, private, license))
+
 # %% ../nbs/api/26_cli.ipynb #60c50556
 real_options = [
     click.option("--data", help="The real images, if they have moved since training."),
@@ -221,7 +250,7 @@ real_options = [
 
 # %% ../nbs/api/26_cli.ipynb #1f0290af
 @main.command("plot")
-@click.argument("run", type=_FOLDER)
+@click.argument("run", type=_Run())
 @with_options(*real_options)
 @click.option("--coordinate", default=0, show_default=True, help="Coordinate of z to sweep.")
 def _plot(run, data, data_dir, coordinate):
@@ -266,7 +295,7 @@ def _two_stage(run, judge, train, seed):
 
 # %% ../nbs/api/26_cli.ipynb #74340ad8
 @main.command("evaluate")
-@click.argument("run", type=_FOLDER)
+@click.argument("run", type=_Run())
 @with_options(*real_options)
 @click.option("--test-split", default="test", show_default=True, help="Real images to compare with.")
 @with_options(*drawing_options)
@@ -304,7 +333,7 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
 
 # %% ../nbs/api/26_cli.ipynb #e489d127
 @main.command("compare")
-@click.argument("runs", type=_FOLDER, nargs=-1, required=True)
+@click.argument("runs", type=_Run(), nargs=-1, required=True)
 def _compare(runs):
     "Compare the reports of several RUNS."
     from acgan_nb.tables import compare as side_by_side

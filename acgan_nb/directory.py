@@ -47,7 +47,7 @@ class RunDirectory:
     checkpoint_path, previous_path = _file("checkpoint"), _file("checkpoint.previous")
     generator_path, discriminator_path = _file("generator.weights"), _file("discriminator.weights")
     best_path, film_path = _file("best.weights"), _file("samples.gif")
-    tensorboard_path = _file("tensorboard")
+    tensorboard_path, tensors_path = _file("tensorboard"), _file("generator.safetensors")
 
     def __init__(self, path):
         self.path = Path(path).expanduser()

@@ -189,10 +189,9 @@ def check_fit(
     28
     """
     check_backend()
-    settings = settings_from(options)
-    callbacks = _callback_list(callbacks)
-    _check_surroundings(settings, outdir, data)
-    s, directory = settings, None if outdir is None else RunDirectory(outdir)
+    s, callbacks = settings_from(options), _callback_list(callbacks)
+    _check_surroundings(s, outdir, data)
+    directory = None if outdir is None else RunDirectory(outdir)
     start = kept_start(s.init, directory) if resume else None
     if s.init and not start:
         check_source(s.init, directory)
@@ -212,17 +211,11 @@ def check_fit(
         start = start or load_start(s.init, config)
         config |= dict(init=str(s.init), init_weights=start.hash)
     return Plan(
-        data=data,
-        config=config,
-        settings=settings,
-        steps_per_epoch=per_epoch,
-        directory=directory,
-        callbacks=callbacks,
-        verbose=verbose,
+        data, config, s, per_epoch, directory, callbacks, verbose,
         distribution=data_parallel(s.devices, batch_size),
         start=start,
         replays="" if replays is None else _comparison(replays, read_settings(replays), config),
-    )
+    )  # fmt: skip
 
 # %% ../nbs/api/19_plan.ipynb #6579bc9a
 def _precision(asked, directory) -> bool:

@@ -15,11 +15,13 @@ import numpy as np
 from fastcore.basics import patch
 
 from .arrays import as_array, check_memory, ids_of
+from .card import load_tensors, push
 from .data import Dataset, html_sheet, load
 from .directory import RunDirectory
 from .export import export_generator
 from .gan import ACGAN, adam
 from .heads import head_of
+from .hub import local
 from .models import build_discriminator, build_generator, noise_schedule
 from .sampling import class_probabilities, draw_latents, generate
 from .settings import check_range, check_same, nearest, pick
@@ -177,14 +179,16 @@ def load_run(
     truncation: float | None = None,  # how it samples: see `Run`
     confidence: float | None = None,
 ) -> Run:
-    """A run from its directory: generator, history up to it, settings; D too if its weights are there.
+    """A run from its directory, or from the Hub if that is `hf://USER/NAME`.
+
+    It has generator, history up to it and settings; D too if its weights are there.
 
     D is always the last one. `FileNotFoundError` or `ValueError` in one line.
 
     >>> load_run(results_folder("digits")).config["arch"]
     'digits'
     """
-    directory = RunDirectory(outdir)
+    directory = RunDirectory(local(outdir))
     check_run(directory.path)
     check_own(directory.path)
     run = _load_last(directory, directory.read_config())
@@ -201,10 +205,11 @@ def _load_last(directory, config) -> Run:
         checkpoint.restore(gan := build_gan(config))
         history = checkpoint.history  # the file may go on beyond these weights
         return Run(gan.ema_generator, gan.discriminator, history, config, where, gan)
-    if not directory.generator_path.exists():
+    paths = [p for p in (directory.generator_path, directory.tensors_path) if p.exists()]
+    if not paths:
         raise FileNotFoundError(f"the run in {str(directory)!r} has saved no weights yet")
     run = Run(_network("generator", config), None, history, config, where)
-    run.saved_step = _load_weights(directory.generator_path, run.generator)
+    run.saved_step = _load_weights(paths[0], run.generator)
     if directory.discriminator_path.exists():
         run.discriminator = _network("discriminator", config)
         load_variables(directory.discriminator_path, run.discriminator.weights)
@@ -213,6 +218,8 @@ def _load_last(directory, config) -> Run:
 # %% ../nbs/api/17_runs.ipynb #9d41d17d
 def _load_weights(path, generator):
     "Read a generator; returns its step, or None if the file does not say."
+    if path.suffix == ".safetensors":
+        return load_tensors(path, generator)
     step = load_variables(path, generator.weights).get("step")
     if step is not None and (step.shape or step % 1 or step < 0):
         raise ValueError(f"cannot read weights {path}: its step is no whole number")
@@ -312,6 +319,18 @@ def export(self: Run, path, format: str | None = None) -> Path:
     'sevens.keras'
     """
     return export_generator(self, path, format)
+
+# %% ../nbs/api/17_runs.ipynb #43617e6b
+@patch
+def push_to_hub(
+    self: Run, name: str, private: bool | None = None, license: str = "unknown"
+) -> str:
+    """Publish the averaged generator on the Hugging Face Hub; returns the address of its page.
+
+    `name`: USER/NAME; `private`: if not as your account has it; `license`: of the weights, by the Hub's
+    identifier, as apache-2.0. Needs the extra `hub`. `ValueError`, `ImportError` or `OSError` in one line.
+    """
+    return push(self, name, private, license)
 
 # %% ../nbs/api/17_runs.ipynb #42409668
 def load_pretrained(

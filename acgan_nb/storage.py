@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from .hub import local
 from .settings import ROWS, Settings, check_config, is_config, nearest
 
 # %% auto #0
@@ -316,12 +317,12 @@ def pretrained_names() -> list[str]:
 
 # %% ../nbs/api/01_storage.ipynb #c5d2a1d5
 def find_run(name) -> Path:
-    """The folder of a run, or else of the run that comes with the package under this name.
+    """The folder of a run, of one on the Hub, or else of the one in the package under this name.
 
     >>> find_run("mnist") == results_folder("mnist")
     True
     """
-    path, names = Path(name).expanduser(), pretrained_names()
+    path, names = Path(local(name)).expanduser(), pretrained_names()
     if not path.exists() and str(name) in names:
         return results_folder(str(name))
     check_run(path, nearest(name, names))
