@@ -24,7 +24,7 @@ from .storage import one_line, read_json, set_variables, write_json
 from .tables import markdown, read_report, remarks_on, table
 
 # %% auto #0
-__all__ = ['load_tensors', 'card', 'write_hub_folder', 'push']
+__all__ = []
 
 # %% ../nbs/api/38_card.ipynb #a97b4884
 TENSORS = FILES[1]
@@ -66,8 +66,8 @@ def load_tensors(path, model) -> int:
 def plain(text) -> str:
     """A text as one line of Markdown without markup.
 
-    >>> plain("a|b <i>")
-    'a\\|b &lt;i&gt;'
+    >>> plain("<i>  cat")
+    '&lt;i&gt; cat'
     """
     return re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(" ".join(str(text).split())))
 

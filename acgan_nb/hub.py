@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['needed', 'network_edge', 'fetch', 'local', 'upload']
+__all__ = []
 
 # %% ../nbs/api/37_hub.ipynb #4b308910
 ADDRESS = re.compile(r"hf:/{1,2}(?P<name>[^/@]+/[^/@]+)(@(?P<revision>[^@]+))?")

@@ -16,14 +16,15 @@ from fastcore.basics import patch
 
 from .arrays import as_array, check_memory, ids_of
 from .card import load_tensors, push
-from .data import Dataset, html_sheet, load
+from .data import Dataset, as_images, html_sheet, load
 from .directory import RunDirectory
 from .export import export_generator
 from .gan import ACGAN, adam
 from .heads import head_of
 from .hub import local
 from .models import build_discriminator, build_generator, noise_schedule
-from .sampling import class_probabilities, draw_latents, generate
+from .sampling import Inversion, class_probabilities, draw_latents, generate
+from .sampling import invert as invert_images
 from .settings import check_range, check_same, nearest, pick
 from .storage import NOT_BY_NAME, check_own, check_run, load_variables, pretrained_names
 from .storage import replacing, results_folder, save_variables
@@ -150,6 +151,26 @@ def _confidence_in(self: Run, images, labels):
 def _padded(count):
     "Indices 0..count-1, repeated to a power of two: JAX compiles anew for each batch size."
     return np.resize(np.arange(count), 2 ** (count - 1).bit_length())
+
+# %% ../nbs/api/17_runs.ipynb #bea53aca
+@patch
+def invert(self: Run, images, labels, steps: int = 200, restarts: int = 4, seed: int = 0) -> Inversion:
+    """The latents z from which the averaged generator draws these images best; as `z, images, error`.
+
+    `images`: uint8 (N, H, W, C); `labels`: one class, or one for each image.
+
+    >>> run = load_pretrained("digits")
+    >>> z, images, error = run.invert(run.sample(3, count=2), 3, steps=5)
+    >>> z.shape, images.shape, error.shape
+    ((2, 100), (2, 8, 8, 1), (2,))
+    """
+    check_range("seed", seed, 0, whole=True)
+    images = as_images(images)
+    if list(images.shape[1:]) != self.config["image_shape"]:
+        raise ValueError(f"images must be {self.config['image_shape']}, got {list(images.shape[1:])}")
+    labels = _class_ids(labels, len(images), self.config["class_names"])
+    latent = self.config["latent"]
+    return invert_images(self.generator, images, labels, steps, restarts, seed, latent)
 
 # %% ../nbs/api/17_runs.ipynb #184e4761
 def _network(part: str, config: dict) -> keras.Model:
