@@ -139,7 +139,7 @@ class TrainedLatents(keras.Model):
         self.z.assign(z)
 
     def call(self, labels):
-        return self.draw(self.z, labels)
+        return self.draw(keras.ops.convert_to_tensor(self.z), labels)
 
 # %% ../nbs/api/08_sampling.ipynb #1cebb514
 class Inversion(NamedTuple):
