@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import nullcontext
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import keras
@@ -32,6 +34,35 @@ def check_backend():
 def has_gpu() -> bool:
     "Whether the backend sees a GPU."
     return any("gpu" in d.lower() for d in keras.distribution.list_devices())
+
+# %% ../nbs/api/04_devices.ipynb #82d50f15
+CPUINFO = Path("/proc/cpuinfo")  # of Linux
+
+
+def native_bfloat16(cpuinfo=None) -> bool:
+    "Whether the processor says that it multiplies bfloat16 itself."
+    path = cpuinfo or CPUINFO
+    flags = path.read_text().split() if path.exists() else ()
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+
+
+def has_bfloat16() -> bool:
+    "Whether the hardware that trains computes in bfloat16: a TPU, a GPU as of 8.0, or the CPU."
+    kinds = {name.partition(":")[0] for name in keras.distribution.list_devices()}
+    if "gpu" in kinds:
+        return _compute_capability() >= (8, 0)
+    return "tpu" in kinds or native_bfloat16()
+
+# %% ../nbs/api/04_devices.ipynb #833951b8
+def _compute_capability() -> tuple:
+    "That of the first NVIDIA GPU; (0, 0) of others."
+    if keras.backend.backend() == "jax":
+        text = getattr(_jax().local_devices()[0], "compute_capability", "")  # AMD: gfx90a
+        return tuple(map(int, text.split("."))) if re.fullmatch(r"\d+\.\d+", text) else (0, 0)
+    import tensorflow as tf
+
+    details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+    return details.get("compute_capability", (0, 0))
 
 # %% ../nbs/api/04_devices.ipynb #60d5b333
 def process_index() -> int:

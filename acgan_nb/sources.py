@@ -139,6 +139,11 @@ def find_folder(name) -> Path | None:
         raise FileNotFoundError(f"no folder {str(name)!r}")
     return None
 
+
+def is_from_tfds(name) -> bool:
+    "Whether `load` would ask TensorFlow Datasets for it."
+    return find_folder(name) is None and str(name) != "digits"
+
 # %% ../nbs/api/02_sources.ipynb #f5128983
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
