@@ -9,7 +9,7 @@ here = Path(__file__).parent
 config = ConfigParser(delimiters="=")
 config.read(here / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
-EXTRAS = ("gpu", "jax", "tensorboard", "fidelity", "export", "ray", "lite0", "oracles", "dev")
+EXTRAS = ("gpu", "jax", "tensorboard", "fidelity", "export", "hub", "ray", "lite0", "oracles", "dev")
 RESULTS = f"{cfg['lib_name']}.results"  # the committed runs, found by `runs.results_folder`
 LIVE = f"{cfg['lib_name']}.live"  # the live pages' own files, found by `export.live_folder`
 LIVE_FILES = ["*.js", "*.css", "*.html", "package.json", "package-lock.json"]

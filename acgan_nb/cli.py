@@ -14,8 +14,9 @@ from pathlib import Path
 
 import click
 
+from .hub import local
 from .settings import EVALUATION, ROWS, check_range, complete, settings_from
-from .terminal import OneLineErrors, printable, say, start_backend
+from .terminal import OneLineErrors, Switch, printable, say, start_backend
 
 # %% auto #0
 __all__ = []
@@ -38,7 +39,11 @@ def setting_option(row):
         flags = [f"{flags[0]}/--no-{flags[0][2:]}"]
     kind = click.Choice(row.choices) if row.choices else row.kind
     look = dict(default=row.default, help=row.help, show_default=row.default is not None)
-    if row.kind is bool:
+    if any("," in choice for choice in row.choices):  # lists of names: not all of them
+        look["metavar"] = f"[{row.choices[0]}|{row.choices[-1]}]"
+    if row.kind is bool and row.choices:
+        look |= dict(type=Switch(row.choices), show_default=False)
+    elif row.kind is bool:
         look["is_flag"] = True
     elif row.kind is list:
         look["callback"] = _listed
@@ -67,24 +72,44 @@ def setting_options(*names):
     "The click options of the named settings."
     return [setting_option(ROWS[name]) for name in names]
 
+# %% ../nbs/api/26_cli.ipynb #d900f660
+def _is_given(ctx, name) -> bool:
+    "Whether an option was on the command line; its default may have been."
+    return ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+
 # %% ../nbs/api/26_cli.ipynb #01814da0
 _FOLDER = click.Path(path_type=Path)
 
 
+class _Run(click.Path):
+    "A run directory; that of hf://USER/NAME is fetched."
+
+    def convert(self, value, param, ctx):
+        return Path(local(super().convert(value, param, ctx)))
+
+
 @main.command("train")
-@click.argument("data")
+@click.argument("data", required=False)
 @with_options(*setting_options(*ROWS))
+@click.option("--config", type=_FOLDER, help="Settings of this run, or config.json, unless given.")
 @click.option("--outdir", type=_FOLDER, help="Run directory [default: runs/DATA].")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Resume an existing run.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def _train(data, outdir, quiet, **options):
+@click.pass_context
+def _train(ctx, data, config, outdir, quiet, resume, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
-    sub-folder of images per class."""
+    sub-folder of images per class. With --config, DATA may be left out."""
     from acgan_nb.sources import check_name
-    from acgan_nb.storage import check_writable, find_run, holds_run
+    from acgan_nb.storage import check_writable, find_run, holds_run, replayed
 
+    if config:
+        given = {name: value for name, value in options.items() if _is_given(ctx, name)}
+        options |= replayed(config, given | ({"data": data} if data else {}))
+        data = options.pop("data")
+    elif data is None:
+        raise click.UsageError("Missing argument 'DATA'.")
     check_name(data, options["data_dir"])
-    settings_from({name: options[name] for name in ROWS})
+    settings_from(options)
     outdir = outdir or Path("runs") / Path(os.path.abspath(Path(data).expanduser())).name
     check_writable(outdir)
     if options["init"] and not holds_run(outdir):
@@ -94,7 +119,7 @@ def _train(data, outdir, quiet, **options):
     from acgan_nb.train import fit
 
     join_processes()
-    run = fit(data, outdir=outdir, verbose=not quiet, **options)
+    run = fit(data, outdir=outdir, resume=resume, verbose=not quiet, config=config, **options)
     [seconds] = run.history["seconds"][-1:] or [0]
     say(f"{outdir}: {run.step} steps of {run.config['arch']} in {seconds:.0f} s")
 
@@ -132,8 +157,8 @@ def save_images(images, labels, out, columns=10):
 def _sample(run, label, best, truncation, confidence, count, seed, columns, out):
     """Generate images with the trained RUN: one grid, or a folder of single images.
 
-    RUN is a run directory, or else a generator of the package: digits, mnist,
-    mnist_adc, cifar10, cifar10_16."""
+    RUN is a run directory, hf://USER/NAME on the Hugging Face Hub, or else a generator of the
+    package: digits, mnist, mnist_adc, cifar10, cifar10_16."""
     check_range("seed", seed, 0)
     for name, value in (("count", count), ("columns", columns)):
         check_range(name, value, 1, 2**16)
@@ -149,7 +174,7 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     classes = range(len(names)) if label is None else ids_of([label], names)
     labels = [k for k in classes for _ in range(count)]
     images = trained.sample(labels, seed=seed)
-    out = out or (run / "sample.png" if where == run else run.with_suffix(".png"))
+    out = out or (run / "sample.png" if where == run else Path(f"{run.name}.png"))
     say(save_images(images, labels, out, columns))
 
 # %% ../nbs/api/26_cli.ipynb #9cc64d41
@@ -162,12 +187,12 @@ def _export(run, format, best, out):
     """Write RUN's averaged generator for other programs: .keras, .onnx, .tflite, or the folder
     of a SavedModel.
 
-    RUN is a run directory, or else a generator of the package, as for sample."""
+    RUN is a run directory, an address or a generator of the package, as for sample."""
     from acgan_nb.export import check_export, default_path
     from acgan_nb.storage import find_run
 
     where = find_run(run)
-    out = out or default_path(run / "generator" if where == run else run, format or "keras")
+    out = out or default_path(run / "generator" if where == run else run.name, format or "keras")
     check_export(out, format)
     start_backend()
     from acgan_nb.runs import load_run
@@ -183,7 +208,7 @@ def _export(run, format, best, out):
 def _demo(runs, outdir, runtime):
     """Write a page in which the generators of RUNS work in a browser, for any static web server.
 
-    A run is a run directory, or else a generator of the package, as for sample."""
+    A run is a run directory, an address or a generator of the package, as for sample."""
     from acgan_nb.export import check_demo, demo_sizes, find_runtime, write_demo
     from acgan_nb.storage import find_run
 
@@ -198,6 +223,27 @@ def _demo(runs, outdir, runtime):
     sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in demo_sizes(outdir).items())
     say(f"{sizes}\npython -m http.server --directory {outdir}")
 
+# %% ../nbs/api/26_cli.ipynb #25421083
+@main.command("push")
+@click.argument("run", type=_FOLDER)
+@click.argument("name")
+@click.option("--private/--public", default=None, help="Who sees it [default: as your account has it].")
+@click.option("--license", default="unknown", show_default=True, help="Of the weights, as apache-2.0.")
+@click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
+def _push(run, name, private, license, best):
+    """Publish RUN's averaged generator as NAME, which is USER/NAME, on the Hugging Face Hub.
+
+    RUN is a run directory, or a generator of the package, as for sample."""
+    from acgan_nb.hub import check_repository
+    from acgan_nb.storage import find_run
+
+    check_repository(name)
+    where = find_run(run)
+    start_backend()
+    from acgan_nb.runs import load_run
+
+    say(load_run(where, best).push_to_hub(name, private, license))
+
 # %% ../nbs/api/26_cli.ipynb #60c50556
 real_options = [
     click.option("--data", help="The real images, if they have moved since training."),
@@ -206,7 +252,7 @@ real_options = [
 
 # %% ../nbs/api/26_cli.ipynb #1f0290af
 @main.command("plot")
-@click.argument("run", type=_FOLDER)
+@click.argument("run", type=_Run())
 @with_options(*real_options)
 @click.option("--coordinate", default=0, show_default=True, help="Coordinate of z to sweep.")
 def _plot(run, data, data_dir, coordinate):
@@ -251,7 +297,7 @@ def _two_stage(run, judge, train, seed):
 
 # %% ../nbs/api/26_cli.ipynb #74340ad8
 @main.command("evaluate")
-@click.argument("run", type=_FOLDER)
+@click.argument("run", type=_Run())
 @with_options(*real_options)
 @click.option("--test-split", default="test", show_default=True, help="Real images to compare with.")
 @with_options(*drawing_options)
@@ -289,11 +335,10 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
 
 # %% ../nbs/api/26_cli.ipynb #e489d127
 @main.command("compare")
-@click.argument("runs", type=_FOLDER, nargs=-1, required=True)
+@click.argument("runs", type=_Run(), nargs=-1, required=True)
 def _compare(runs):
     "Compare the reports of several RUNS."
-    start_backend()
-    from acgan_nb.report import compare as side_by_side
+    from acgan_nb.tables import compare as side_by_side
 
     say(side_by_side(runs))
 
@@ -329,12 +374,13 @@ def _data(name, split, **options):
     "List the data sets that load by name, or describe NAME as training gets it."
     if name is None:
         return say(_LISTED)
-    from acgan_nb.sources import check_name
+    from acgan_nb.architectures import network_size
+    from acgan_nb.data import load
+    from acgan_nb.sources import check_name, is_from_tfds
 
     check_name(name, options["data_dir"])
-    start_backend()
-    from acgan_nb.data import load
-    from acgan_nb.plan import network_size
+    if is_from_tfds(name):  # which reads with TensorFlow
+        start_backend()
 
     if options["size"] is None:
         options["size"] = network_size  # as it is in training
@@ -404,7 +450,7 @@ def _sweep(ctx, data, options, preset, outdir, quiet, **settings):
         check_choice("preset", preset, list(sweeps.PRESETS))
         options = {**sweeps.PRESETS[preset], **options}
     for name in options.keys() & settings.keys():
-        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+        if _is_given(ctx, name):
             raise click.UsageError(f"{name} is in the grid already: {options[name]}")
     rows = sweeps.sweep(data, grid(**options), outdir, verbose=not quiet, **settings)
     _finish(ctx, rows)

@@ -16,7 +16,6 @@ from dataclasses import InitVar, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import keras
 import numpy as np
 from fastcore.basics import patch
 
@@ -40,6 +39,8 @@ def from_pixels(images):
     """
     if isinstance(images, np.ndarray):
         return images.astype("float32") / np.float32(127.5) - np.float32(1)
+    import keras
+
     return keras.ops.cast(images, "float32") / 127.5 - 1.0
 
 # %% ../nbs/api/03_data.ipynb #397effb1
@@ -49,7 +50,11 @@ def to_pixels(images):
     >>> to_pixels(np.array([-1.0, 1.0]))
     array([  0, 255], dtype=uint8)
     """
-    x = np.asarray(keras.ops.convert_to_numpy(images), "float32")
+    if not isinstance(images, np.ndarray):
+        import keras
+
+        images = keras.ops.convert_to_numpy(images)
+    x = np.asarray(images, "float32")
     return np.clip(np.rint((x + 1) * 127.5), 0, 255).astype("uint8")
 
 # %% ../nbs/api/03_data.ipynb #d14c1c35
@@ -261,7 +266,11 @@ def batch_indices(count: int, batch_size: int = 100, *, seed: int = 0, start_ste
     """Endless stream of the image numbers (B,) of each step's batch, from `start_step` on.
 
     The order is a function of (seed, epoch) alone; what is left of an epoch after its last full
-    batch is dropped."""
+    batch is dropped.
+
+    >>> next(batch_indices(10, batch_size=4)).shape
+    (4,)
+    """
     steps_per_epoch = check_batch_size(batch_size, count)
     epoch, done = divmod(start_step, steps_per_epoch)
     return _epochs(count, batch_size, steps_per_epoch, seed, epoch, done)
@@ -285,9 +294,16 @@ def batches(data: Dataset, batch_size: int = 100, *, seed: int = 0, start_step: 
     return ((data.images[i], data.labels[i].astype("int32")) for i in rows)
 
 # %% ../nbs/api/03_data.ipynb #0df8c76e
+def _is_py_dataset(batches) -> bool:
+    "Whether this is a `keras.utils.PyDataset`."
+    import keras
+
+    return isinstance(batches, keras.utils.PyDataset)
+
+
 def is_streamable(batches) -> bool:
     "Whether this is a `tf.data.Dataset` or a `keras.utils.PyDataset`, rather than arrays."
-    if isinstance(batches, keras.utils.PyDataset):
+    if _is_py_dataset(batches):
         return True
     return hasattr(batches, "element_spec") and hasattr(batches, "as_numpy_iterator")
 
@@ -309,7 +325,7 @@ def _check_source(batches):
         kind = type(batches).__name__
         expected = "a tf.data.Dataset or a keras.utils.PyDataset of batches"
         raise ValueError(f"a stream needs {expected}, got {kind}")
-    if isinstance(batches, keras.utils.PyDataset):
+    if _is_py_dataset(batches):
         count = None
         with suppress(NotImplementedError):  # what Keras raises without `__len__`
             count = batches.num_batches
@@ -343,7 +359,7 @@ class Stream:
 @patch
 def _numbered(self: Stream, order=None, start=0):
     "(number, batch) of the batches of this order (None: all) from position `start` on."
-    if isinstance(self.source, keras.utils.PyDataset):
+    if _is_py_dataset(self.source):
         order = range(self.source.num_batches) if order is None else order
         return ((int(i), self.source[int(i)]) for i in order[start:])
     count = -1 if order is None else len(order) - start  # take(-1) takes all

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import nullcontext
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import keras
@@ -32,6 +34,35 @@ def check_backend():
 def has_gpu() -> bool:
     "Whether the backend sees a GPU."
     return any("gpu" in d.lower() for d in keras.distribution.list_devices())
+
+# %% ../nbs/api/04_devices.ipynb #82d50f15
+CPUINFO = Path("/proc/cpuinfo")  # of Linux
+
+
+def native_bfloat16(cpuinfo=None) -> bool:
+    "Whether the processor says that it multiplies bfloat16 itself."
+    path = cpuinfo or CPUINFO
+    flags = path.read_text().split() if path.exists() else ()
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+
+
+def has_bfloat16() -> bool:
+    "Whether the hardware that trains computes in bfloat16: a TPU, a GPU as of 8.0, or the CPU."
+    kinds = {name.partition(":")[0] for name in keras.distribution.list_devices()}
+    if "gpu" in kinds:
+        return _compute_capability() >= (8, 0)
+    return "tpu" in kinds or native_bfloat16()
+
+# %% ../nbs/api/04_devices.ipynb #833951b8
+def _compute_capability() -> tuple:
+    "That of the first NVIDIA GPU; (0, 0) of others."
+    if keras.backend.backend() == "jax":
+        text = getattr(_jax().local_devices()[0], "compute_capability", "")  # AMD: gfx90a
+        return tuple(map(int, text.split("."))) if re.fullmatch(r"\d+\.\d+", text) else (0, 0)
+    import tensorflow as tf
+
+    details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+    return details.get("compute_capability", (0, 0))
 
 # %% ../nbs/api/04_devices.ipynb #60d5b333
 def process_index() -> int:
@@ -92,7 +123,11 @@ def replica() -> tuple:
 
 # %% ../nbs/api/04_devices.ipynb #5ea3ae61
 def average(values):
-    "A tensor, or a list or dict of them, averaged over the devices that share a batch."
+    """A tensor, or a list or dict of them, averaged over the devices that share a batch.
+
+    >>> average({"loss": 0.5})  # on one device
+    {'loss': 0.5}
+    """
     if replica()[1] == 1:
         return values
     import tensorflow as tf
@@ -101,7 +136,11 @@ def average(values):
 
 # %% ../nbs/api/04_devices.ipynb #ee02260a
 def shard(batch):
-    "Divide a batch (B, ...) among the devices, if there are several. On TensorFlow: this device's part."
+    """Divide a batch (B, ...) among the devices, if there are several. On TensorFlow: this device's part.
+
+    >>> tuple(shard(ops.zeros((4, 3))).shape)  # on one device
+    (4, 3)
+    """
     number, count = replica()
     if count > 1:
         return ops.reshape(batch, (count, -1, *batch.shape[1:]))[number]

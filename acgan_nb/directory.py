@@ -18,11 +18,11 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image
 
+from .architectures import architecture
 from .data import image_grid
 from .gan import LOGS
-from .models import architecture
 from .monitor import EVALUATIONS
-from .settings import check_config, check_range, check_same
+from .settings import check_choice, check_config, check_range, check_same
 from .sources import read_picture, write_png
 from .storage import check_own, check_regular, holds_run, locked, one_line, read_archive
 from .storage import read_json, remove_unfinished, replacing, save_variables, set_variables
@@ -47,7 +47,7 @@ class RunDirectory:
     checkpoint_path, previous_path = _file("checkpoint"), _file("checkpoint.previous")
     generator_path, discriminator_path = _file("generator.weights"), _file("discriminator.weights")
     best_path, film_path = _file("best.weights"), _file("samples.gif")
-    tensorboard_path = _file("tensorboard")
+    tensorboard_path, tensors_path = _file("tensorboard"), _file("generator.safetensors")
 
     def __init__(self, path):
         self.path = Path(path).expanduser()
@@ -122,6 +122,7 @@ def _checked_config(config):
     config = check_config(config)
     if list(architecture(config["arch"]).image_shape[:2]) != config["image_shape"][:2]:
         raise ValueError(f"arch {config['arch']!r} makes no {config['image_shape']} images")
+    check_choice("mixed_precision", config["mixed_precision"], (True, False))  # no longer "auto"
     return config
 
 # %% ../nbs/api/16_directory.ipynb #05d8ad62

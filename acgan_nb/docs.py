@@ -111,74 +111,46 @@ def _words_and_example(docstring: str) -> tuple[str, str]:
 _COMMON = {
     "a": "Features (N, F)",
     "accuracy": "Accuracy of each class, shape (K,)",
-    "activation": "Nonlinearity",
-    "advance": "Function that runs the next steps",
     "arch": "Name of an architecture",
     "b": "Features (M, F)",
     "baseline": "Name of the trial to compare with",
-    "batch_norm": "Whether batch normalisation follows",
     "batch_size": "Images per batch",
     "block": "Number of rows that are processed at a time",
     "callbacks": "Keras callbacks",
-    "caught": "Signals that have arrived",
-    "choices": "Allowed values",
     "class_logits": "Logits of P(C | X), shape (B, K)",
     "class_names": "Name of each class",
     "classes": "Class ids or names",
     "confidence": "Resample until D gives the requested class at least this probability",
     "config": "Settings of a run, as in `config.json`",
-    "coordinate": "Index of the coordinate of z",
-    "cosines": "Cosines (B, K) of the embeddings with the proxies",
     "count": "Number of images",
     "data": "A data set",
-    "default": "Default value",
     "discriminator": "Keras model: images -> source logits (B,), class logits (B, K)",
     "draw": "Function seed -> `Dataset`",
-    "dropout": "Dropout rate",
-    "embeddings": "Embeddings (B, E) of length one",
-    "fake": "Features of generated images, shape (M, F)",
     "feature_judge": "Judge for distances and Inception score; by default the one that classifies",
     "features": "Features (N, F)",
-    "floor": "Largest accuracy of a class that counts as wrong",
     "folder": "A directory",
-    "folders": "Run directories",
     "frames": "Images (N, H, W, C), N >= 3",
     "gan": "The model",
     "generator": "Keras model: [z, labels] -> images in [-1, 1]",
-    "groups": "Number of random groups",
-    "high": "Last value of the coordinate",
     "history": "History of a run: name -> list of values",
-    "hits": "Values (N,)",
-    "image_shape": "(H, W, C) of the images",
     "images": "uint8 images (N, H, W, C)",
-    "indices": "Indices (N, k) of the nearest training images",
     "judge": "A frozen classifier",
     "k": "Number of nearest neighbours",
-    "kernel": "Side length of the kernel",
-    "kind": '"constant", "linear" or "three_stage"',
     "labels": "Class ids, shape (N,)",
     "least": "Smallest number of images per class",
-    "limit": "Value of the vertical line",
-    "low": "First value of the coordinate",
-    "maps": "Number of feature maps",
     "measure": "Key of a measure",
     "mode": '"paper" or "tensorflow", see `ms_ssim_configuration`',
     "ms_ssim": "Mean MS-SSIM of each class, shape (K,)",
     "name": "Name of the option",
-    "negative_margin": "Cosine below which images of different classes do not repel each other",
     "new": "The new configuration",
     "num_classes": "Number of classes, K",
     "old": "The configuration of the existing run",
-    "op": "Operation",
     "options": "Option -> value",
     "outdir": "Run directory",
     "outputs": "Outputs of D: source logits (B,), class logits (B, K), ...",
     "parts": "Names of parts",
     "plan": "Plan of the run, from `check_fit`",
-    "positive_margin": "Cosine above which an image is not attracted to its proxy",
-    "probabilities": "Class probabilities (N, K)",
     "queries": "Number of samples and of test images",
-    "reading": "Whether it is a disputed reading or a departure",
     "real": "Whether the images are real",
     "report": "Result of `evaluate()`",
     "rows": "Rows of a table: a dict for each run",
@@ -198,13 +170,9 @@ _COMMON = {
     "start": "First step",
     "stddev": "Standard deviation of the noise",
     "steps": "Number of steps",
-    "stride": "Stride",
-    "subset_size": "Number of images in a subset",
     "subsets": "Number of random subsets",
-    "temperature": "Temperature of the softmax",
     "test": "Real test images",
     "text": "Text of the message",
-    "threshold": "Smallest MS-SSIM of a class of low diversity",
     "train": "Real training images",
     "truncation": "Draw z from N(0, I) with every coordinate within this distance of 0",
     "values": "Values",
@@ -216,13 +184,19 @@ _COMMON = {
 def _meanings(symbol) -> dict:
     "name -> what the documentation says of each argument; an empty string if nothing."
     try:
-        comments = docments(symbol, returns=False)
+        comments = docments(symbol, returns=False) | _fields(symbol)
     except (TypeError, SyntaxError, OSError):  # a class that was made, not written
         comments = {}
     options = {row.name: row.help for row in [*ROWS.values(), *EVALUATION.values()]}
     known = {**options, **_COMMON, **_said(_words_and_example(symbol.__doc__)[0])}
     known |= {name: comment for name, comment in comments.items() if comment}
     return {p.name: _line(known.get(p.name, "")) for p in _parameters(symbol)}
+
+
+def _fields(symbol) -> dict:
+    "{field: comment} of a class with annotated fields."
+    source = inspect.getsource(symbol) if inspect.isclass(symbol) else ""
+    return dict(re.findall(r"^    (\w+): [^#\n]+  # (.+)$", source, re.MULTILINE))
 
 
 def _said(docstring) -> dict:

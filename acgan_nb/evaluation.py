@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import warnings
 from dataclasses import replace
@@ -22,7 +21,7 @@ from .sampling import class_probabilities, generate, interpolate
 from .judges import Judge, RECIPES, judge_for, load_judge, recipe_for, train_judge
 from .runs import Run, run_data
 from .settings import EVALUATION, check_range, complete, nearest
-from .storage import digest
+from .storage import digest, folder_name
 
 # %% auto #0
 __all__ = ['compute_measures', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting', 'fidelity_scores',
@@ -348,11 +347,6 @@ def _real_images(run: Run, train: Dataset | None, test: Dataset | None, data_dir
     train, test = (data.subset(range(data.num_classes)) for data in (train, test))
     _check_same_data(train, test, run)
     return train, test
-
-# %% ../nbs/api/22_evaluation.ipynb #90fb4b07
-def folder_name(folder) -> str:
-    "The name of a folder, also if it is given as `.` or `..`."
-    return Path(os.path.abspath(folder)).name
 
 # %% ../nbs/api/22_evaluation.ipynb #8b7ec678
 def _describe_run(run: Run) -> dict:

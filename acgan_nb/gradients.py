@@ -46,7 +46,13 @@ def pullback(function, variables=(), inputs=(), state=()):
     """`function(*inputs)`, which returns a tensor and logs, and its vector-Jacobian product.
 
     Returns (tensor, logs, back); `back(gradient)`: gradients by `variables`, then by `inputs`.
-    `state`: all variables that the function may read or update."""
+    `state`: all variables that the function may read or update.
+
+    >>> square = lambda x: (x**2, {})
+    >>> y, logs, back = pullback(square, inputs=[keras.ops.convert_to_tensor([1.0, 2.0])])
+    >>> keras.ops.convert_to_numpy(back(keras.ops.ones_like(y))[0])
+    array([2., 4.], dtype=float32)
+    """
     pulls = {"tensorflow": _tensorflow_pullback, "jax": _jax_pullback}
     pull = pulls[keras.backend.backend()]
     return pull(function, list(variables), list(inputs), list(state))

@@ -36,7 +36,11 @@ __all__ = ['RECIPES', 'Recipe', 'Judge', 'train_judge', 'save_judge', 'load_judg
 # %% ../nbs/api/14_judges.ipynb #26f70ed1
 @dataclass(frozen=True)
 class Recipe:
-    "How to train a judge: a cycle of `steps` steps of batch 128 for each of the learning rates."
+    """How to train a judge: a cycle of `steps` steps of batch 128 for each of the learning rates.
+
+    >>> Recipe("digits", 8, widths=(16, 32), steps=100).learning_rates
+    (0.1,)
+    """
 
     data: str  # name of the data set
     size: int  # side of the images in pixels; others are resized, and stretched if they must be
@@ -271,7 +275,14 @@ def train_judge(
 
 # %% ../nbs/api/14_judges.ipynb #f9e7bef4
 def save_judge(judge: Judge, folder):
-    "Write NAME.weights (float16, no pickle) and NAME.json to a folder, which is made if need be."
+    """Write NAME.weights (float16, no pickle) and NAME.json to a folder, which is made if need be.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> save_judge(load_judge("digits"), folder)
+    >>> sorted(path.name for path in folder.iterdir())
+    ['digits.json', 'digits.weights']
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_variables(folder / f"{judge.name}.weights", judge.network.weights, "float16")

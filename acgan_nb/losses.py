@@ -114,7 +114,10 @@ def d2d_ce_loss(cosines, embeddings, labels, count=None, *, temperature=0.5, pos
                 negative_margin=0.02):
     """Data-to-data cross-entropy (Kang et al. 2021) in nats, over the labelled images: a scalar.
 
-    `cosines` (B, K) with the proxies, `embeddings` (B, E) of length one; `labels`, `count`: as in `class_loss`.
+    `cosines`: cosines (B, K) of the embeddings with the proxies. `embeddings`: (B, E), of length
+    one. `labels`, `count`: as in `class_loss`. `temperature`: temperature of the softmax.
+    `positive_margin`: cosine above which an image is not attracted to its proxy.
+    `negative_margin`: cosine below which images of different classes do not repel each other.
 
     >>> round(float(d2d_ce_loss(ops.eye(2), ops.eye(2), [0, 1])), 4)  # log 2
     0.6931
@@ -137,12 +140,22 @@ def pair_logits(source_logits, projections, labels):
 
 # %% ../nbs/api/05_losses.ipynb #e0313a36
 def auxiliary_class_term(outputs, labels, real, count=None):
-    "The paper's class term of D on its `outputs`, source logits (B,) and class logits (B, K)."
+    """The paper's class term of D on its `outputs`, source logits (B,) and class logits (B, K).
+
+    >>> outputs = ops.zeros(2), ops.zeros((2, 10))
+    >>> round(float(auxiliary_class_term(outputs, [3, 7], real=True)), 4)  # ln 10
+    2.3026
+    """
     return class_loss(outputs[1], labels, count)
 
 
 def auxiliary_generator_term(outputs, labels):
-    "The paper's class term of G: the same, of generated images."
+    """The paper's class term of G: the same, of generated images.
+
+    >>> outputs = ops.zeros(2), ops.zeros((2, 10))
+    >>> round(float(auxiliary_generator_term(outputs, [3, 7])), 4)  # ln 10
+    2.3026
+    """
     return class_loss(outputs[1], labels)
 
 # %% ../nbs/api/05_losses.ipynb #79391c9a

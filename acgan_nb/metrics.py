@@ -66,7 +66,12 @@ def control(name: str, data: Dataset, labels, seed: int = 0) -> np.ndarray:
 
 # %% ../nbs/api/13_metrics.ipynb #aaaacb4a
 def moments(features, block: int = 4096):
-    "Mean (F,) and unbiased covariance (F, F) of features (N, F), in float64, `block` rows at a time."
+    """Mean (F,) and unbiased covariance (F, F) of features (N, F), in float64, `block` rows at a time.
+
+    >>> mean, covariance = moments(np.array([[0.0, 2.0], [2.0, 4.0]]))
+    >>> mean.tolist(), covariance.tolist()
+    ([1.0, 3.0], [[2.0, 2.0], [2.0, 2.0]])
+    """
     mean = features.mean(axis=0, dtype="float64")
     covariance = np.zeros((len(mean), len(mean)))
     for i in range(0, len(features), block):
@@ -118,7 +123,8 @@ def _mmd(x, y):
 def kernel_distance(a, b, subsets: int = 100, subset_size: int = 1000, seed: int = 0) -> float:
     """Mean unbiased squared MMD of features (N, F) and (M, F) over random subsets of each.
 
-    Bińkowski et al. (2018). `ValueError` if a subset is larger than either set.
+    Bińkowski et al. (2018). `subset_size`: number of images in a subset. `ValueError` if it is
+    larger than either set.
 
     >>> kernel_distance([[0.0], [1.0]], [[2.0], [3.0]], subsets=1, subset_size=2)
     297.5
@@ -155,7 +161,8 @@ def _check_probabilities(p):
 def inception_score(probabilities, groups: int = 10, seed: int = 0):
     """(mean, standard deviation) over random groups of class probabilities (N, K); from 1 to K.
 
-    Salimans et al. (2016). `ValueError` unless the rows are probabilities.
+    Salimans et al. (2016). `probabilities`: class probabilities (N, K). `groups`: number of random groups.
+    `ValueError` unless the rows are probabilities.
 
     >>> inception_score(np.eye(4), groups=1)
     (4.0, 0.0)
@@ -327,7 +334,9 @@ def resolution_accuracy(images, labels, judge, sizes) -> np.ndarray:
 
 # %% ../nbs/api/13_metrics.ipynb #dd5c5d52
 def subset_std(hits, subsets: int = 10, seed: int = 0) -> float:
-    """Standard deviation of the means of random, disjoint subsets of the values (N,).
+    """Standard deviation of the means of random, disjoint subsets of values.
+
+    `hits`: the values (N,), such as 1 for an image classified correctly and 0 for another.
 
     >>> subset_std([1, 1, 1, 1], subsets=2)
     0.0
@@ -357,6 +366,9 @@ def _correlation(x, y):
 # %% ../nbs/api/13_metrics.ipynb #76c600e5
 def diversity_and_accuracy(ms_ssim, accuracy, threshold: float, floor: float = 0.01) -> dict:
     """Correlation of two values (K,) per class and the two fractions of section 4.3; None if undefined.
+
+    `threshold`: smallest MS-SSIM of a class of low diversity. `floor`: largest accuracy of a class
+    that counts as wrong.
 
     >>> diversity_and_accuracy([0.1, 0.9], [0.5, 0.0], threshold=0.25)["low_diversity_and_wrong"]
     1.0

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.metrics import pairwise_distances_chunked
 
 from .settings import check_range
 
@@ -27,18 +26,26 @@ def feature_pair(a, b):
         raise ValueError(f"features must have the same width, got {a.shape[1]} and {b.shape[1]}")
     return a, b
 
+# %% ../nbs/api/34_neighbours.ipynb #208b5fd7
+def _by_rows(reduce, points, others=None):
+    """`reduce(block, row)` of the distances between points (N, F) and others (M, F), by default themselves.
+
+    A block (B, M) begins at a row; its values (B,) are put together again, (N,)."""
+    from sklearn.metrics import pairwise_distances_chunked  # it takes a while to import
+
+    return np.concatenate(list(pairwise_distances_chunked(points, others, reduce_func=reduce)))
+
 # %% ../nbs/api/34_neighbours.ipynb #2f6efcb0
 def _radii(points, k):
     "Distance (N,) of each point (N, F) to its k-th neighbour; the 0-th is the point itself."
     kth = lambda block, _: np.partition(block, k, axis=1)[:, k]  # noqa: E731
-    return np.concatenate(list(pairwise_distances_chunked(points, reduce_func=kth)))
+    return _by_rows(kth, points)
 
 # %% ../nbs/api/34_neighbours.ipynb #fa696272
 def _fraction_inside(points, centres, radii):
     "Fraction of the points (N, F) inside any ball with these centres (M, F) and radii (M,)."
     inside = lambda block, _: (block < radii).any(axis=1)  # noqa: E731
-    blocks = pairwise_distances_chunked(points, centres, reduce_func=inside)
-    return float(np.mean(np.concatenate(list(blocks))))
+    return float(np.mean(_by_rows(inside, points, centres)))
 
 # %% ../nbs/api/34_neighbours.ipynb #7f10d766
 def precision_recall(real, fake, k: int = 3):
@@ -58,7 +65,7 @@ def precision_recall(real, fake, k: int = 3):
 def _members(centres, radii, points):
     "How many of the points (M, F) are inside each ball, with centres (N, F) and radii (N,): (N,)."
     count = lambda block, i: (block < radii[i : i + len(block), None]).sum(axis=1)  # noqa: E731
-    return np.concatenate(list(pairwise_distances_chunked(centres, points, reduce_func=count)))
+    return _by_rows(count, centres, points)
 
 # %% ../nbs/api/34_neighbours.ipynb #6f3e1389
 def density_coverage(real, fake, k: int = 5):

@@ -12,37 +12,25 @@ import os
 import platform
 import shlex
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 
 import keras
 import numpy as np
 
+from .architectures import arch_for, architecture, check_sides, network_size
 from .data import Dataset, Stream, check_batch_size, check_outside, is_streamable, load
-from .devices import check_backend, data_parallel, has_gpu
+from .devices import check_backend, data_parallel, has_bfloat16, has_gpu
 from .directory import RunDirectory
-from .models import ARCHITECTURES, arch_for, architecture, check_sides
 from .monitor import possible_pairs
 from .settings import ROWS, Settings, as_size, check_range, check_value_range, recorded, settings_from
 from .sources import resize
+from .storage import read_settings
 from .start import Start, check_source, kept_start, load_start
 
 # %% auto #0
 __all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
-
-# %% ../nbs/api/19_plan.ipynb #92aef100
-def _sizes():
-    "The sides of squares in the tables."
-    return sorted({a.image_shape[0] for a in ARCHITECTURES.values()})
-
-# %% ../nbs/api/19_plan.ipynb #96d1d55c
-def network_size(h: int, w: int) -> int:
-    """The largest side in the tables that images of this size fill, or else the smallest.
-
-    >>> network_size(100, 70), network_size(5, 5)
-    (64, 8)
-    """
-    return max((s for s in _sizes() if s <= min(h, w)), default=_sizes()[0])
 
 # %% ../nbs/api/19_plan.ipynb #43c865ad
 def check_fits(data, arch):
@@ -142,7 +130,12 @@ def _versions():
 # %% ../nbs/api/19_plan.ipynb #e9cd5727
 @dataclass(frozen=True)
 class Plan:
-    "What `fit` is going to do; everything is checked, and nothing has been done."
+    """What `fit` is going to do; everything is checked, and nothing has been done.
+
+    >>> plan = check_fit("digits", steps=50)
+    >>> plan.steps_per_epoch, plan.config["batch_size"]
+    (14, 100)
+    """
 
     data: Dataset | Stream
     config: dict  # what becomes config.json
@@ -153,11 +146,13 @@ class Plan:
     verbose: bool = False
     distribution: object = None  # over several devices
     start: Start | None = None  # weights to begin with
+    replays: str = ""  # what comes from another run's settings
 
     @property
     def notes(self) -> tuple:
         "Lines for the user."
-        return getattr(self.data, "notes", ())  # a stream has none
+        said = (self.replays,) if self.replays else ()
+        return (*said, *getattr(self.data, "notes", ()))  # a stream has none
 
     @property
     def save_every(self) -> int:
@@ -177,18 +172,31 @@ class Plan:
         s = self.settings
         return [n for n in (s.log_every, s.evaluate_every, self.save_every) if n]
 
+# %% ../nbs/api/19_plan.ipynb #5a3d59cb
+def _comparison(name, old: dict, new: dict) -> str:
+    "What a configuration has from another one that is not a default, and what not."
+    rows = [row for row in ROWS.values() if row.recorded]
+    same = [row.name for row in rows if new[row.name] == old[row.name] not in (row.default, old.get(row.like))]
+    keys = ("data", "arch", *(row.name for row in rows), "init_weights")
+    other = [key for key in keys if new[key] != old.get(key)]
+    text = f"from {name}: " + (", ".join(f"{key}={new[key]!r}" for key in same) or "the defaults")
+    if other:
+        text += "; changed: " + ", ".join(f"{key}={new[key]!r}, not {old.get(key)!r}" for key in other)
+    return text + ("; the images are others" if new["fingerprint"] != old["fingerprint"] else "")
+
 # %% ../nbs/api/19_plan.ipynb #fb521980
-def check_fit(data, *, outdir=None, resume=True, callbacks=(), verbose=False, **options) -> Plan:
+def check_fit(
+    data, *, outdir=None, resume=True, callbacks=(), verbose=False, replays=None, **options
+) -> Plan:
     """The plan of `fit(data, ...)`; a one-line `ValueError` if `fit` would refuse it.
 
     >>> check_fit("digits", epochs=2).config["steps"]
     28
     """
     check_backend()
-    settings = settings_from(options)
-    callbacks = _callback_list(callbacks)
-    _check_surroundings(settings, outdir, data)
-    s, directory = settings, None if outdir is None else RunDirectory(outdir)
+    s, callbacks = settings_from(options), _callback_list(callbacks)
+    _check_surroundings(s, outdir, data)
+    directory = None if outdir is None else RunDirectory(outdir)
     start = kept_start(s.init, directory) if resume else None
     if s.init and not start:
         check_source(s.init, directory)
@@ -202,21 +210,27 @@ def check_fit(data, *, outdir=None, resume=True, callbacks=(), verbose=False, **
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
     check_range("steps", steps, 1, ROWS["steps"].below, whole=True)
     changed = dict(steps=steps, batch_size=batch_size, value_range=values)
+    changed["mixed_precision"] = _precision(s.mixed_precision, directory if resume else None)
     config = _configuration(data, arch, recorded(s) | changed)
     if s.init:
         start = start or load_start(s.init, config)
         config |= dict(init=str(s.init), init_weights=start.hash)
     return Plan(
-        data=data,
-        config=config,
-        settings=settings,
-        steps_per_epoch=per_epoch,
-        directory=directory,
-        callbacks=callbacks,
-        verbose=verbose,
+        data, config, s, per_epoch, directory, callbacks, verbose,
         distribution=data_parallel(s.devices, batch_size),
         start=start,
-    )
+        replays="" if replays is None else _comparison(replays, read_settings(replays), config),
+    )  # fmt: skip
+
+# %% ../nbs/api/19_plan.ipynb #6579bc9a
+def _precision(asked, directory) -> bool:
+    "`mixed_precision` of the run in a directory that is resumed, if there is one, or by the hardware."
+    if asked != "auto":
+        return asked
+    with suppress(ValueError, OSError):  # a damaged one is somebody else's message
+        if directory and directory.config_path.exists():
+            return directory.read_config()["mixed_precision"]
+    return has_bfloat16()
 
 # %% ../nbs/api/19_plan.ipynb #835ba1eb
 def _check_surroundings(s: Settings, outdir, data):

@@ -97,7 +97,8 @@ def latent_sweep(
 ):
     """Samples while one coordinate of z goes from `low` to `high`, one row per class.
 
-    `count`: number of steps.
+    `coordinate`: index of the coordinate of z. `count`: number of steps. `low`: first
+    value of the coordinate. `high`: its last value.
 
     >>> from acgan_nb import load_pretrained
     >>> latent_sweep(load_pretrained("digits"), coordinate=5).axes[0].get_title()
@@ -220,6 +221,8 @@ def diversity(real, generated, class_names):
 def joint(ms_ssim, accuracy, limit, class_names):
     """Accuracy (K,) over MS-SSIM (K,) of the generated classes, with the limit as a line.
 
+    `limit`: MS-SSIM of the vertical line, that of the least diverse real class.
+
     >>> joint([0.3, 0.5], [0.9, 0.7], 0.4, "ab").axes[0].get_ylabel()
     'accuracy'
     """
@@ -233,7 +236,9 @@ def joint(ms_ssim, accuracy, limit, class_names):
 
 # %% ../nbs/api/21_plots.ipynb #6e8cc98d
 def neighbours(samples, images, indices):
-    """Rows of a sample (N, H, W, C) and its nearest training images, by `indices` (N, k).
+    """Rows of a sample (N, H, W, C) and its nearest training images.
+
+    `indices`: indices (N, k) of the nearest training images.
 
     >>> from acgan_nb import load
     >>> x = load("digits").images

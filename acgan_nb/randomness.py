@@ -26,7 +26,11 @@ def random_states(*models) -> list:
 
 
 def initial_seeds(*models) -> tuple:
-    "The seeds in these states, as integers."
+    """The seeds in these states, as integers.
+
+    >>> initial_seeds(keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5, seed=7)]))
+    (7,)
+    """
     return tuple(int(ops.convert_to_numpy(state)[0]) for state in random_states(*models))
 
 # %% ../nbs/api/10_randomness.ipynb #db9c851b
@@ -34,7 +38,13 @@ DRAWS_PER_STEP = 64  # at least as many as one generator draws in a step
 
 
 def set_random_state(state, seed, step):
-    "Set the state of a random generator to the start of training step `step`."
+    """Set the state of a random generator to the start of training step `step`.
+
+    >>> generator = keras.random.SeedGenerator(7)
+    >>> set_random_state(generator.state, seed=7, step=2)
+    >>> int(generator.state[1]) // DRAWS_PER_STEP
+    2
+    """
     counter = ops.cast(step, state.dtype) * DRAWS_PER_STEP
     state.assign(ops.stack([ops.cast(seed, state.dtype), counter]))
 

@@ -15,16 +15,19 @@ import numpy as np
 from fastcore.basics import patch
 
 from .arrays import as_array, check_memory, ids_of
-from .data import Dataset, html_sheet, load
+from .card import load_tensors, push
+from .data import Dataset, as_images, html_sheet, load
 from .directory import RunDirectory
 from .export import export_generator
 from .gan import ACGAN, adam
 from .heads import head_of
+from .hub import local
 from .models import build_discriminator, build_generator, noise_schedule
-from .sampling import class_probabilities, draw_latents, generate
+from .sampling import Inversion, class_probabilities, draw_latents, generate
+from .sampling import invert as invert_images
 from .settings import check_range, check_same, nearest, pick
-from .storage import check_own, check_run, load_variables, pretrained_names, replacing
-from .storage import results_folder, save_variables
+from .storage import NOT_BY_NAME, check_own, check_run, load_variables, pretrained_names
+from .storage import replacing, results_folder, save_variables
 from .storage import new_results_folder  # noqa: F401 - imported from here by others
 
 # %% auto #0
@@ -149,14 +152,43 @@ def _padded(count):
     "Indices 0..count-1, repeated to a power of two: JAX compiles anew for each batch size."
     return np.resize(np.arange(count), 2 ** (count - 1).bit_length())
 
+# %% ../nbs/api/17_runs.ipynb #bea53aca
+@patch
+def invert(self: Run, images, labels, steps: int = 200, restarts: int = 4, seed: int = 0) -> Inversion:
+    """The latents z from which the averaged generator draws these images best; as `z, images, error`.
+
+    `images`: uint8 (N, H, W, C); `labels`: one class, or one for each image.
+
+    >>> run = load_pretrained("digits")
+    >>> z, images, error = run.invert(run.sample(3, count=2), 3, steps=5)
+    >>> z.shape, images.shape, error.shape
+    ((2, 100), (2, 8, 8, 1), (2,))
+    """
+    check_range("seed", seed, 0, whole=True)
+    images = as_images(images)
+    if list(images.shape[1:]) != self.config["image_shape"]:
+        raise ValueError(f"images must be {self.config['image_shape']}, got {list(images.shape[1:])}")
+    labels = _class_ids(labels, len(images), self.config["class_names"])
+    latent = self.config["latent"]
+    return invert_images(self.generator, images, labels, steps, restarts, seed, latent)
+
 # %% ../nbs/api/17_runs.ipynb #184e4761
-def build_gan(config: dict) -> ACGAN:
-    "A compiled, untrained ACGAN for a configuration."
+def _network(part: str, config: dict) -> keras.Model:
+    "The untrained generator or discriminator for a configuration."
+    build = {"generator": build_generator, "discriminator": build_discriminator}[part]
     dtype = "mixed_bfloat16" if config["mixed_precision"] else "float32"
     common = dict(channels=config["image_shape"][-1], dtype=dtype, seed=config["seed"])
-    shape = config["arch"], len(config["class_names"])
-    g = build_generator(*shape, **pick(config, "generator"), **common)
-    d = build_discriminator(*shape, **pick(config, "discriminator"), **common)
+    return build(config["arch"], len(config["class_names"]), **pick(config, part), **common)
+
+
+def build_gan(config: dict) -> ACGAN:
+    """A compiled, untrained ACGAN for a configuration.
+
+    >>> gan = build_gan(load_run(results_folder("digits")).config)
+    >>> gan.generator.output_shape
+    (None, 8, 8, 1)
+    """
+    g, d = (_network(part, config) for part in ("generator", "discriminator"))
     gan = ACGAN(g, d, **pick(config, "gan"))
     game = pick(config, "discriminator_loss", "generator_loss", "game")
     if (kind := config["noise_schedule"]) != "constant":
@@ -173,14 +205,16 @@ def load_run(
     truncation: float | None = None,  # how it samples: see `Run`
     confidence: float | None = None,
 ) -> Run:
-    """A run from its directory: generator, history up to it, settings; D too if its weights are there.
+    """A run from its directory, or from the Hub if that is `hf://USER/NAME`.
+
+    It has generator, history up to it and settings; D too if its weights are there.
 
     D is always the last one. `FileNotFoundError` or `ValueError` in one line.
 
     >>> load_run(results_folder("digits")).config["arch"]
     'digits'
     """
-    directory = RunDirectory(outdir)
+    directory = RunDirectory(local(outdir))
     check_run(directory.path)
     check_own(directory.path)
     run = _load_last(directory, directory.read_config())
@@ -191,25 +225,27 @@ def load_run(
 # %% ../nbs/api/17_runs.ipynb #6b48fd98
 def _load_last(directory, config) -> Run:
     "The run as it was saved last."
-    gan, checkpoint = build_gan(config), directory.find_checkpoint()
-    run = Run(gan.ema_generator, None, directory.read_history(), config, directory.path)
-    if checkpoint:
+    history, where = directory.read_history(), directory.path
+    if checkpoint := directory.find_checkpoint():
         check_same(checkpoint.path, checkpoint.config, config)
-        checkpoint.restore(gan)
-        run.discriminator, run.gan = gan.discriminator, gan
-        run.history = checkpoint.history  # the file may go on beyond these weights
-    elif directory.generator_path.exists():
-        run.saved_step = _load_weights(directory.generator_path, run.generator)
-        if directory.discriminator_path.exists():
-            load_variables(directory.discriminator_path, gan.discriminator.weights)
-            run.discriminator = gan.discriminator
-    else:
+        checkpoint.restore(gan := build_gan(config))
+        history = checkpoint.history  # the file may go on beyond these weights
+        return Run(gan.ema_generator, gan.discriminator, history, config, where, gan)
+    paths = [p for p in (directory.generator_path, directory.tensors_path) if p.exists()]
+    if not paths:
         raise FileNotFoundError(f"the run in {str(directory)!r} has saved no weights yet")
+    run = Run(_network("generator", config), None, history, config, where)
+    run.saved_step = _load_weights(paths[0], run.generator)
+    if directory.discriminator_path.exists():
+        run.discriminator = _network("discriminator", config)
+        load_variables(directory.discriminator_path, run.discriminator.weights)
     return run
 
 # %% ../nbs/api/17_runs.ipynb #9d41d17d
 def _load_weights(path, generator):
     "Read a generator; returns its step, or None if the file does not say."
+    if path.suffix == ".safetensors":
+        return load_tensors(path, generator)
     step = load_variables(path, generator.weights).get("step")
     if step is not None and (step.shape or step % 1 or step < 0):
         raise ValueError(f"cannot read weights {path}: its step is no whole number")
@@ -240,9 +276,6 @@ def _with_sampling(run, truncation, confidence):
     run.latents(1)  # an impossible truncation is refused now
     return run
 
-# %% ../nbs/api/17_runs.ipynb #2f001c59
-NOT_BY_NAME = {"arrays": "arrays", "stream": "a stream of batches"}
-
 # %% ../nbs/api/17_runs.ipynb #0cd41c93
 def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Dataset:
     """The data set of a run, loaded again; warns if it is not what the run was trained on.
@@ -271,7 +304,13 @@ def export_run(run: Run, folder, discriminator: bool = False) -> Path:
     """A small copy of a run directory: no checkpoint, float16 generator. `load_run` reads it.
 
     `discriminator`: D's weights too, which sampling with a `confidence` needs.
-    `ValueError` if the folder is the run's own."""
+    `ValueError` if the folder is the run's own.
+
+    >>> import tempfile
+    >>> copy = export_run(load_run(results_folder("digits")), tempfile.mkdtemp())
+    >>> load_run(copy).sample(3, count=2).shape
+    (2, 8, 8, 1)
+    """
     if discriminator and run.discriminator is None:
         raise ValueError(f"the run in {str(run.outdir)!r} holds no discriminator to export")
     copy = RunDirectory(folder)
@@ -312,6 +351,18 @@ def export(self: Run, path, format: str | None = None) -> Path:
     'sevens.keras'
     """
     return export_generator(self, path, format)
+
+# %% ../nbs/api/17_runs.ipynb #43617e6b
+@patch
+def push_to_hub(
+    self: Run, name: str, private: bool | None = None, license: str = "unknown"
+) -> str:
+    """Publish the averaged generator on the Hugging Face Hub; returns the address of its page.
+
+    `name`: USER/NAME; `private`: if not as your account has it; `license`: of the weights, by the Hub's
+    identifier, as apache-2.0. Needs the extra `hub`. `ValueError`, `ImportError` or `OSError` in one line.
+    """
+    return push(self, name, private, license)
 
 # %% ../nbs/api/17_runs.ipynb #42409668
 def load_pretrained(

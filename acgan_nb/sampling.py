@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -126,3 +127,53 @@ def latent_directions(generator, count: int = 5):
     leading = vectors.T[::-1][:count]
     signs = np.sign(leading[np.arange(count), abs(leading).argmax(axis=1)])
     return leading * signs[:, None], values[::-1][:count] / values.sum()
+
+# %% ../nbs/api/08_sampling.ipynb #2000e986
+class TrainedLatents(keras.Model):
+    "Latents z as weights; `draw(z, labels)`, which is no layer of this model, makes their images."
+
+    def __init__(self, z, draw, bound=None):
+        super().__init__()
+        inside = bound and (lambda z: keras.ops.clip(z, -bound, bound))
+        self.z, self.draw = self.add_weight(shape=z.shape, constraint=inside), draw
+        self.z.assign(z)
+
+    def call(self, labels):
+        return self.draw(keras.ops.convert_to_tensor(self.z), labels)
+
+# %% ../nbs/api/08_sampling.ipynb #1cebb514
+class Inversion(NamedTuple):
+    "What `invert` finds."
+
+    z: np.ndarray  # (N, latent_dim) float32
+    images: np.ndarray  # what the generator draws from it, uint8 (N, H, W, C)
+    error: np.ndarray  # (N,) mean squared difference of the pixels, which are in [-1, 1]
+
+# %% ../nbs/api/08_sampling.ipynb #dd59b4b3
+def invert(
+    generator, images, labels, steps=200, restarts=4, seed=0, latent="normal", learning_rate=0.1
+) -> Inversion:
+    """The latents from which G draws these images best: Adam on z, the best of several starts.
+
+    `images`: uint8 (N, H, W, C); `labels`: class ids (N,); `latent`: as in `draw_latents`, uniform z stay
+    in [-1, 1]. All images are one batch, `restarts` times.
+
+    >>> from acgan_nb.models import build_generator
+    >>> invert(build_generator("digits"), np.zeros((2, 8, 8, 1), "uint8"), [3, 7], steps=2).z.shape
+    (2, 100)
+    """
+    for name, value in (("steps", steps), ("restarts", restarts)):
+        check_range(name, value, 1, whole=True)
+    images, count = as_images(images), restarts * len(images)
+    generator, targets = addressable_copy(generator), np.tile(from_pixels(images), (restarts, 1, 1, 1))
+    labels = np.tile(np.asarray(labels, "int32"), restarts)
+    z = draw_latents(count, generator.inputs[0].shape[1], latent, seed)
+    found = TrainedLatents(z, lambda *x: generator(x, training=False), 1 if latent == "uniform" else None)
+    found.compile(keras.optimizers.Adam(learning_rate), "mean_squared_error")
+    for _ in range(steps):
+        found.train_on_batch(labels, targets)
+    z = keras.ops.convert_to_numpy(found.z)
+    drawn = generate(generator, z, labels)
+    errors = ((from_pixels(drawn) - targets) ** 2).mean(axis=(1, 2, 3)).reshape(restarts, -1)
+    best = errors.argmin(axis=0) * len(images) + np.arange(len(images))
+    return Inversion(z[best], drawn[best], errors.min(axis=0))

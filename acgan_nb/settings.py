@@ -84,12 +84,12 @@ def backend_hint(error) -> str:
 class Row:
     "All that is known about one option of `fit`."
 
-    name: str
+    name: str  # name of the option
     kind: type  # int, float, bool, str or list
-    default: object
+    default: object  # default value
     help: str  # for the command line, without a full stop
     part: str = "training"  # the code that uses the value
-    choices: tuple = ()
+    choices: tuple = ()  # allowed values; of a bool: words besides True and False
     low: float | None = None  # smallest value
     above: float | None = None  # or: every value is larger than this
     below: float | None = None  # and smaller than this; of whole numbers: than 2**31
@@ -98,7 +98,7 @@ class Row:
     flags: tuple = ()  # on the command line, if not the name with dashes
     identity: bool = True  # another value is another run
     recorded: bool = True  # in config.json
-    reading: bool = False
+    reading: bool = False  # a disputed reading or a departure
 
     def __post_init__(self):
         if self.kind is int and self.low is not None and self.below is None:
@@ -115,7 +115,7 @@ def check_value(row: Row, value):
     if value is None and row.optional:
         return
     if row.choices or row.kind is bool:
-        check_choice(row.name, value, row.choices or (True, False))
+        check_choice(row.name, value, (True, False) * (row.kind is bool) + row.choices)
     low = row.low if row.above is None else row.above
     if low is not None:
         options = dict(whole=row.kind is int, above=row.above is not None)
@@ -219,9 +219,7 @@ class Settings:
         None, "Judge of their Fréchet distance [default: by data]", choices=("inception", "lite0"),
         flags=("features",)
     )
-    tensorboard: bool = option(
-        False, "Write TensorBoard logs to OUTDIR/tensorboard", recorded=False
-    )
+    tensorboard: bool = option(False, "TensorBoard logs in OUTDIR/tensorboard", recorded=False)
     steps_per_execution: int | None = option(
         None, "Steps per call to the device [default: 1; GPU: log_every]", low=1, recorded=False
     )
@@ -284,7 +282,8 @@ class Settings:
         choices=("constant", "linear", "three_stage")
     )
     mixed_precision: bool = reading(
-        False, "bfloat16 convolutions; float32 weights, heads and losses", part="networks"
+        False, "bfloat16 convolutions; float32 weights, heads and losses; auto: if the hardware "
+        "computes in bfloat16", part="networks", choices=("auto",)
     )
     clip_norm: float = reading(
         0.0, "Clip G's and D's gradients to this global norm; 0: never", part="optimizer", low=0
@@ -350,7 +349,7 @@ EVALUATION = {row.name: row for row in (
 )}
 
 # %% ../nbs/api/00_settings.ipynb #d1262c54
-PLAIN = ("data", "outdir", "resume", "callbacks", "verbose")  # arguments of `fit` that are no settings
+PLAIN = ("data", "config", "outdir", "resume", "callbacks", "verbose")  # arguments of `fit` that are no settings
 
 # %% ../nbs/api/00_settings.ipynb #15e0940e
 def settings_from(options: dict) -> Settings:

@@ -108,7 +108,12 @@ def _common_size(sizes, chosen):
 
 # %% ../nbs/api/02_sources.ipynb #305a53c7
 def read_digits(split="train", size=None):
-    "scikit-learn's digits: images (N, 8, 8, 1), labels (N,), class names; resized to `size`."
+    """scikit-learn's digits: images (N, 8, 8, 1), labels (N,), class names; resized to `size`.
+
+    >>> images, labels, names = read_digits("test", size=16)
+    >>> images.shape, names[:3]
+    ((359, 16, 16, 1), ['0', '1', '2'])
+    """
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
@@ -133,6 +138,11 @@ def find_folder(name) -> Path | None:
     if str(name).startswith((".", "/", "~")):
         raise FileNotFoundError(f"no folder {str(name)!r}")
     return None
+
+
+def is_from_tfds(name) -> bool:
+    "Whether `load` would ask TensorFlow Datasets for it."
+    return find_folder(name) is None and str(name) != "digits"
 
 # %% ../nbs/api/02_sources.ipynb #f5128983
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -316,7 +326,17 @@ def read_folder(
 ):
     """One sub-folder per class -> images, labels, names of those `classes`, in that order.
 
-    `notes`: a list to which a line is added that says what became of images of another shape."""
+    `notes`: a list to which a line is added that says what became of images of another shape.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("cat", "dog"):
+    ...     (folder / name).mkdir()
+    ...     write_png(folder / name / "1.png", np.zeros((8, 8, 3), "uint8"))
+    >>> images, labels, names = read_folder(folder)
+    >>> images.shape, labels.tolist(), names
+    ((2, 8, 8, 3), [0, 1], ['cat', 'dog'])
+    """
     scale = _Scale(Path(root), value_range)
     folders = class_folders(Path(root), split)
     if classes is not None:  # the others are not even looked at

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from .settings import is_config, nearest
+from .hub import local
+from .settings import ROWS, Settings, check_config, is_config, nearest
 
 # %% auto #0
 __all__ = ['replacing', 'save_variables', 'load_variables', 'digest', 'results_folder', 'new_results_folder', 'pretrained_names']
@@ -28,7 +29,15 @@ __all__ = ['replacing', 'save_variables', 'load_variables', 'digest', 'results_f
 def replacing(path, keep=None):
     """A binary file that replaces `path` when the block ends without an error.
 
-    `keep`: a name for the file that it replaces. `OSError` in one line if it cannot be written."""
+    `keep`: a name for the file that it replaces. `OSError` in one line if it cannot be written.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "notes.txt"
+    >>> with replacing(path) as file:
+    ...     _ = file.write(b"whole or not at all")
+    >>> path.read_text()
+    'whole or not at all'
+    """
     path = Path(path)
     aside = path.with_name(f".acgan-{secrets.token_hex(8)}.tmp")
     try:
@@ -99,7 +108,14 @@ SEAL = 64  # hexadecimal digits of a SHA-256
 def save_variables(path, variables, dtype=None, keep=None, **more):
     """Write variables, in order, and `more` named arrays to one sealed archive, atomically.
 
-    `dtype`: of the floats, such as "float16"; counters stay integers."""
+    `dtype`: of the floats, such as "float16"; counters stay integers.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "example.weights"
+    >>> save_variables(path, [np.ones(3)], step=7)
+    >>> sorted(read_archive(path))
+    ['0000', 'step']
+    """
     import keras
 
     values = {f"{i:04d}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
@@ -160,7 +176,14 @@ def set_variables(path, variables, values):
 
 # %% ../nbs/api/01_storage.ipynb #809c8bfa
 def load_variables(path, variables) -> dict:
-    "Read them back, and return the other arrays by name. `ValueError` if anything is not as saved."
+    """Read them back, and return the other arrays by name. `ValueError` if anything is not as saved.
+
+    >>> import keras, tempfile
+    >>> path, variable = Path(tempfile.mkdtemp()) / "example.weights", keras.Variable(np.zeros(3))
+    >>> save_variables(path, [np.ones(3)], step=7)
+    >>> load_variables(path, [variable])["step"].item(), float(variable[0])
+    (7, 1.0)
+    """
     values = read_archive(path)
     more = {k: values.pop(k) for k in list(values) if not k.isdecimal()}
     set_variables(path, variables, [values[k] for k in sorted(values)])
@@ -267,6 +290,11 @@ def check_writable(folder):
     if not os.access(there, os.W_OK):
         raise PermissionError(f"{text}: no permission to write in {there}")
 
+# %% ../nbs/api/01_storage.ipynb #90fb4b07
+def folder_name(folder) -> str:
+    "The name of a folder, also if it is given as `.` or `..`."
+    return Path(os.path.abspath(folder)).name
+
 # %% ../nbs/api/01_storage.ipynb #0110234b
 def results_folder(name: str | None = None) -> Path:
     """Where the committed results, or those of one name, are: in the installed package or the clone.
@@ -285,7 +313,11 @@ def results_folder(name: str | None = None) -> Path:
 
 # %% ../nbs/api/01_storage.ipynb #a4a891ac
 def new_results_folder(name: str) -> Path:
-    "Where a notebook leaves new results: `results/NAME` of the clone it is in, or else right here."
+    """Where a notebook leaves new results: `results/NAME` of the clone it is in, or else right here.
+
+    >>> new_results_folder("mine").parts[-2:]
+    ('results', 'mine')
+    """
     here = Path.cwd()
     clones = [f for f in (here, *here.parents) if (f / "acgan_nb" / "runs.py").exists()]
     return (clones or [here])[0] / "results" / name
@@ -311,13 +343,50 @@ def pretrained_names() -> list[str]:
 
 # %% ../nbs/api/01_storage.ipynb #c5d2a1d5
 def find_run(name) -> Path:
-    """The folder of a run, or else of the run that comes with the package under this name.
+    """The folder of a run, of one on the Hub, or else of the one in the package under this name.
 
     >>> find_run("mnist") == results_folder("mnist")
     True
     """
-    path, names = Path(name).expanduser(), pretrained_names()
+    path, names = Path(local(name)).expanduser(), pretrained_names()
     if not path.exists() and str(name) in names:
         return results_folder(str(name))
     check_run(path, nearest(name, names))
     return path
+
+# %% ../nbs/api/01_storage.ipynb #f35382f1
+def read_settings(config) -> dict:
+    """The configuration in a run's directory, in its config.json, or of a generator of the package.
+
+    `ValueError`, in a line that names the file, if it is damaged or not one of this version.
+
+    >>> read_settings("mnist")["steps"]
+    9000
+    """
+    path = Path(config).expanduser()
+    path = path if path.suffix == ".json" and path.exists() else find_run(config) / "config.json"
+    return read_json(path, check_config)
+
+# %% ../nbs/api/01_storage.ipynb #efd5c4cd
+NOT_BY_NAME = {"arrays": "arrays", "stream": "a stream of batches"}
+
+
+def replayed(config, given: dict) -> dict:
+    """The arguments of `fit` that are given, and for the rest those of the run `config`.
+
+    >>> options = replayed("mnist", {"steps": 5, "learning_rate": 1e-4})
+    >>> options["data"], options["steps"], Settings(learning_rate=1e-4).d_learning_rate
+    ('mnist', 5, 0.0001)
+    """
+    old = read_settings(config)
+    if "data" not in given and old["data"] in NOT_BY_NAME:
+        text = f"the run of {config} was trained on {NOT_BY_NAME[old['data']]}"
+        raise ValueError(f"{text}, which cannot be loaded by name: give the data")
+    rows = [row for row in ROWS.values() if row.recorded]
+    kept = {row.name: old[row.name] for row in rows if not row.like or old[row.name] != old[row.like]}
+    kept |= dict(arch=old["arch"], data=old["data"])
+    kept["evaluate_every"] = (old.get("evaluation") or {}).get("every")
+    for name, other in (("steps", "epochs"), ("arch", "size")):
+        if given.get(other) is not None:
+            del kept[name]
+    return kept | given

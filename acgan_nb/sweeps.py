@@ -23,11 +23,12 @@ from tqdm.auto import tqdm
 from .data import Dataset
 from .directory import RunDirectory
 from .evaluation import evaluate as evaluate_run
-from .report import aligned, compare, save_report
+from .report import save_report
 from .runs import Run, load_run
 from .settings import ROWS, check_range, settings_from
 from .arrays import class_ids
 from .storage import locked, read_json, write_json
+from .tables import aligned, compare
 from .train import fit
 from .trials import check_all, load_for_trials, make_folders, name_trials, select_classes, to_plain
 

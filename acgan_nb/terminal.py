@@ -5,6 +5,7 @@
 # %% ../nbs/api/31_terminal.ipynb #1c5475ee
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -29,9 +30,30 @@ def say(text, err=""):
     "Print a text; with `err`, after that, on stderr."
     click.echo(err + printable(text), err=bool(err))
 
+# %% ../nbs/api/31_terminal.ipynb #0fd440a1
+class Switch(click.Choice):
+    "The type of a switch that may have one of these words after it; alone it is True."
+
+    def convert(self, value, param, ctx):
+        known = {"True": True, "False": False}
+        return known.get(str(value)) if str(value) in known else super().convert(value, param, ctx)
+
+
+class Command(click.Command):
+    "A command that may have such switches."
+
+    def parse_args(self, ctx, args):
+        switches = [p for p in self.params if isinstance(p.type, Switch)]
+        words = {flag: p.type.choices for p in switches for flag in p.opts}
+        pairs = zip(args, [*args[1:], None])
+        args = [f"{a}=True" if a in words and b not in words[a] else a for a, b in pairs]
+        return super().parse_args(ctx, args)
+
 # %% ../nbs/api/31_terminal.ipynb #c6310b81
 class OneLineErrors(click.Group):
     "A command group that turns expected exceptions into one line and exit code 2."
+
+    command_class = Command
 
     def invoke(self, ctx):
         try:
@@ -78,11 +100,22 @@ def _held_back():
             os.close(stderr)
 
 
+@contextmanager
+def _without_collections():
+    "Garbage is not looked for in the block, nor ever after among what it made: modules stay."
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def start_backend():
     "Import Keras and its backend, without their greetings unless with --debug."
     if "keras" in sys.modules or click.get_current_context().find_root().params["debug"]:
         return
-    with _held_back():
+    with _held_back(), _without_collections():
         try:
             import keras
         except ImportError as error:

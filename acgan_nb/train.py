@@ -11,6 +11,7 @@ import signal
 import threading
 import warnings
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import wraps
 
 import keras
 from fastcore.basics import patch
@@ -39,6 +40,7 @@ from .monitor import EVALUATIONS, Monitor, describe, possible_pairs, real_statis
 from .plan import Plan, check_fit, in_memory, train_command  # noqa: F401
 from .runs import Run, build_gan, load_pretrained, load_run  # noqa: F401
 from .settings import Settings
+from .storage import replayed
 
 # %% auto #0
 __all__ = ['run_steps', 'Stopped', 'Training', 'fit']
@@ -50,7 +52,9 @@ with warnings.catch_warnings():
 
 # %% ../nbs/api/20_train.ipynb #1240008f
 def run_steps(gan, advance, start, plan: Plan, callbacks, caught=()):
-    "Train from step `start` on, to the last or until a callback or a caught signal ends it."
+    """Train from step `start` on, to the last or until a callback or a caught signal ends it.
+
+    `advance`: function that runs the next steps. `caught`: list of the signals that have arrived."""
     steps, per_epoch, step = plan.config["steps"], plan.steps_per_epoch, start
     params = dict(epochs=-(-steps // per_epoch), steps=per_epoch, verbose=0)
     callbacks = keras.callbacks.CallbackList(callbacks, model=gan, **params)
@@ -136,7 +140,7 @@ ROLLBACKS = 5
 # %% ../nbs/api/20_train.ipynb #a02ff01d
 @patch
 def run(self: Training) -> Run:
-    "Train, going back where it is wanted and possible."
+    "Train; after a divergence, go back to the last checkpoint if that is requested and possible."
     while True:
         try:
             return self.finished() or self.train()
@@ -274,7 +278,21 @@ def train(self: Training) -> Run:
         raise Stopped(text, caught[0])
     return run
 
+# %% ../nbs/api/20_train.ipynb #24e273e8
+def _replaying(fit):
+    "`fit`, with arguments from the run `config` in place of those that its caller leaves out."
+
+    @wraps(fit)
+    def replaying(*data, config=None, **given):
+        if config is None or len(data) > 1:
+            return fit(*data, **given)
+        given |= dict(zip(["data"], data))
+        return fit(**replayed(config, given), config=config)
+
+    return replaying
+
 # %% ../nbs/api/20_train.ipynb #cca72dd6
+@_replaying
 def fit(
     data="digits",  # a name or folder for `load`, a Dataset, (images, labels), or a stream
     *,
@@ -293,6 +311,7 @@ def fit(
     evaluate_every: int | None = None,  # steps between evaluations of the averaged generator
     callbacks=(),  # Keras callbacks
     verbose: bool = True,  # progress bar
+    config: str | os.PathLike | None = None,  # a run, or its config.json: its settings, unless given
     **settings,  # any other row of `acgan_nb.settings.ROWS`, such as class_head="adc"
 ) -> Run:
     """Train an AC-GAN (paper section 3). All input is checked first, with a one-line `ValueError`.
@@ -307,6 +326,7 @@ def fit(
     settings |= dict(latent_dim=latent_dim, learning_rate=learning_rate, beta_1=beta_1, ema=ema)
     settings |= dict(activation_noise=activation_noise, seed=seed, evaluate_every=evaluate_every)
     surroundings = dict(outdir=outdir, resume=resume, callbacks=callbacks, verbose=verbose)
+    surroundings["replays"] = config
     plan = check_fit(data, **surroundings, **settings)
     with _prepared(plan.directory, resume):
         return Training(plan).run()

@@ -22,20 +22,21 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import acgan_nb.train
-from acgan_nb import cli, judges, settings
+from acgan_nb import cli, devices, judges, runs, settings
 from acgan_nb.cli import main
 from acgan_nb.data import load
 from acgan_nb.directory import RunDirectory
 from acgan_nb.gan import LOGS
 from acgan_nb.monitor import CollapseWarning
+from acgan_nb.plan import check_fit
 from acgan_nb.runs import export_run, run_data
 from acgan_nb.settings import ROWS
-from acgan_nb.storage import digest
-from acgan_nb.train import fit, load_pretrained, load_run, train_command
+from acgan_nb.storage import digest, results_folder
+from acgan_nb.train import Training, fit, load_pretrained, load_run, train_command
 
 COMMANDS = sorted(main.commands)
 OPTIONS = {option.name: option for option in main.commands["train"].params}
-PLAIN = {"outdir": Path("runs/digits"), "resume": True, "verbose": True}  # no settings
+PLAIN = {"config": None, "outdir": Path("runs/digits"), "resume": True, "verbose": True}  # no settings
 DEFAULTS = {**{row.name: row.default for row in ROWS.values()}, **PLAIN}
 
 
@@ -108,6 +109,28 @@ finally:
     assert done.stderr.startswith("acgan: ") and MISTAKES[line] in done.stderr
 
 
+def test_comparing_runs_and_describing_data_import_no_framework(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (9, 9)).save(tmp_path / name / "image.png")
+    code = """import json, sys
+from acgan_nb.cli import main
+for arguments in json.loads(sys.argv[1]):
+    main(arguments, standalone_mode=False)
+print(*{'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules), file=sys.stderr)"""
+    runs = [str(results_folder(name)) for name in ("digits", "mnist")]
+    lines = [["compare", *runs], ["data", "digits"], ["data", str(tmp_path)]]
+    done = python(code, json.dumps(lines))
+    assert (done.returncode, done.stderr.split()) == (0, [])
+    for part in ("real mnist", "images (1438, 8, 8, 1)", "images (2, 8, 8, 1)", "1  dog"):
+        assert part in done.stdout
+
+
+def test_no_discriminator_is_built_where_none_is_loaded(monkeypatch):
+    monkeypatch.setattr(runs, "build_discriminator", None)
+    assert load_pretrained("digits").sample(7).shape == (1, 8, 8, 1)
+
+
 def test_a_shell_may_close_stderr(tmp_path):
     "Python then has no `sys.stderr`, and file descriptor 2 may be anything."
     line = f"'{sys.executable}' -c 'from acgan_nb.cli import main; main()' sample digits --out 'a.png' 2>&-"
@@ -143,17 +166,17 @@ def test_row_is_an_option(row):
     assert bool(option.secondary_opts) == (row.kind is bool and row.default)
 
 
-def passed(monkeypatch, arguments=""):
-    "The keywords that `acgan train digits ARGUMENTS` hands to `fit`."
+def passed(monkeypatch, arguments="", data="digits"):
+    "The keywords that `acgan train DATA ARGUMENTS` hands to `fit`."
     caught = {}
 
     def caught_fit(data, **keywords):
-        caught.update(keywords)
+        caught.update(keywords, **({} if data == "digits" else {"data": data}))
         raise ValueError("enough")
 
     monkeypatch.setattr(acgan_nb.train, "fit", caught_fit)
     monkeypatch.setattr(settings, "_check_combinations", lambda s: None)  # one option at a time
-    assert CliRunner().invoke(main, ["train", "digits", *arguments.split()]).exit_code == 2
+    assert CliRunner().invoke(main, ["train", *data.split(), *arguments.split()]).exit_code == 2
     return caught
 
 
@@ -165,7 +188,7 @@ def test_defaults_are_those_of_fit(monkeypatch):
     for name in signature.keys() & ROWS.keys():
         assert signature[name].default == ROWS[name].default, name
     assert len(signature) <= 18 and signature.keys() - ROWS.keys() == {
-        "data", "outdir", "resume", "callbacks", "verbose", "settings"}
+        "data", "config", "outdir", "resume", "callbacks", "verbose", "settings"}
 
 
 @pytest.mark.parametrize("flag", REACHED)
@@ -173,6 +196,24 @@ def test_keyword_is_reached(flag, monkeypatch):
     name, arguments, value = REACHED[flag]
     assert value != DEFAULTS[name]
     assert passed(monkeypatch, arguments) == {**passed(monkeypatch), name: value}
+
+
+@pytest.mark.parametrize("line", ["digits --mixed-precision auto", "--mixed-precision=auto digits",
+                                  "--mixed-precision digits", "digits --mixed-precision --flip"])
+def test_a_switch_takes_a_word_of_its_own_alone(line, monkeypatch):
+    caught = []
+    monkeypatch.setattr(cli, "settings_from", caught.append)
+    CliRunner().invoke(main, ["train", *line.split(), "--outdir", __file__])  # which is refused
+    assert caught[0]["mixed_precision"] == ("auto" if "auto" in line else True)
+
+
+def test_settings_of_another_run_give_way_to_what_is_on_the_command_line(monkeypatch):
+    found = passed(monkeypatch, "--config mnist --epochs 2 --activation-noise 0.1", data="")
+    there = {"data": "mnist", "outdir": Path("runs/mnist"), "config": Path("mnist"), "arch": "mnist"}
+    assert found == DEFAULTS | there | {"epochs": 2, "evaluate_every": 300}
+    assert passed(monkeypatch, "--config mnist")["activation_noise"] == 0
+    said = CliRunner().invoke(main, ["train"])
+    assert said.exit_code == 2 and "Missing argument 'DATA'" in said.output
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +224,28 @@ def digits(tmp_path_factory):
     assert f"{run}: 2 steps of digits in" in acgan(*train, "--steps", 2)
     assert f"{run}: 5 steps of digits in" in acgan(*train, "--steps", 5)
     return run
+
+
+@pytest.mark.parametrize("flags", ["fpu avx512_bf16", "amx_bf16", "fpu avx512f", None])
+def test_automatic_precision_is_that_of_the_processor_or_of_the_run(flags, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(devices.keras.distribution, "list_devices", lambda: ["cpu:0"])
+    if flags:
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
+
+    def precision(outdir=None, **options):
+        return check_fit("digits", outdir=outdir, mixed_precision="auto", **options).config["mixed_precision"]
+
+    native = "bf16" in (flags or "")
+    assert precision() is precision(digits, resume=False) is native
+    assert precision(digits) is False
+    other = RunDirectory(tmp_path / "run")
+    other.prepare()
+    other.write_config(check_fit("digits", mixed_precision=True).config)
+    assert precision(other.path) is True and Training(check_fit("digits", outdir=other.path, mixed_precision="auto"))
+    other.write_config(check_fit("digits").config | {"mixed_precision": "auto"})
+    with pytest.raises(ValueError, match="one of True, False, got 'auto'"):
+        other.read_config()
 
 
 def png(path):

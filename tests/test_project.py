@@ -26,8 +26,9 @@ CONFIG = CONFIG["DEFAULT"]
 NBS = ROOT / "nbs"
 NOTEBOOKS = sorted(NBS.rglob("[!.]*.ipynb"))
 PAGES = [p.relative_to(NBS).as_posix() for p in NOTEBOOKS]
-MODULES = "settings storage arrays sources data devices losses heads models sampling gradients randomness augment".split()
-MODULES += "gan loop neighbours metrics lite0 judges monitor directory export runs callbacks start plan train plots".split()
+MODULES = "settings hub storage arrays sources data tables architectures devices losses heads models sampling gradients".split()
+MODULES += "randomness augment".split()
+MODULES += "gan loop neighbours metrics lite0 judges monitor directory export card runs callbacks start plan train plots".split()
 MODULES += "evaluation report trials sweeps terminal cli".split()
 PACKAGE = {path.stem: path for path in (ROOT / "acgan_nb").glob("*.py")}
 CODE = {m: PACKAGE[m].read_text(encoding="utf-8") for m in PACKAGE.keys() - {"_modidx"}}
@@ -505,7 +506,7 @@ def test_page_of_the_command_line_has_the_help_and_an_example_of_each_command():
         assert help_text in shown, command
 
 
-USED = "settings models gan train runs sampling losses heads metrics evaluation report plots sweeps trials export"
+USED = "settings models gan train runs sampling losses heads metrics evaluation report tables architectures plots sweeps trials export"
 
 
 @pytest.mark.parametrize("page", [p for p in API if p[7:-6] in USED.split()])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,6 +134,27 @@ def test_resumed_without_its_source_it_is_the_uninterrupted_run(later, tmp_path)
     ):
         with pytest.raises(ValueError, match=line):
             fit(DATA, steps=2, outdir=tmp_path / "parts", **options)
+
+
+def test_a_replayed_run_is_the_same_run(source, capsys):
+    again = fit(DATA, config=source.outdir, verbose=True)
+    assert digest(again.gan.weights) == digest(source.gan.weights)
+    line = f"from {source.outdir}: steps=2, batch_size=10, log_every=1\n"
+    assert capsys.readouterr().out == line
+
+
+def test_what_is_given_wins_over_the_other_run(source, tmp_path, monkeypatch):
+    "A default that is written out, and a learning rate for both networks, too; no data: its own."
+    monkeypatch.setattr("acgan_nb.train.Training", lambda plan: SimpleNamespace(run=lambda: plan))
+    plan = fit(config=source.outdir / "config.json", batch_size=100, learning_rate=1e-4, epochs=1)
+    config = plan.config
+    assert (config["batch_size"], config["d_learning_rate"], config["steps"]) == (100, 1e-4, 14)
+    assert plan.notes[0].endswith("batch_size=100, not 10, learning_rate=0.0001, not 0.0002, "
+                                  "d_learning_rate=0.0001, not 0.0002; the images are others")
+    for change, line in (("{", "config.json is damaged"), ('{"data": "arrays"}', "there is no 'fingerprint'")):
+        (tmp_path / "config.json").write_text(change)
+        with pytest.raises(ValueError, match=line):
+            fit(config=tmp_path)
 
 
 def test_other_classes_and_a_copy_without_d(source, tmp_path):
