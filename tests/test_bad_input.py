@@ -92,7 +92,7 @@ DATASETS = {  # images, labels, class names; fragment
     "images with alpha": (np.zeros((4, 8, 8, 4), "uint8"), LABELS[:4], None, "images[..., :3]"),
     "images none": (PIXELS[:0], LABELS[:0], None, "got shape (0, 8, 8, 1)"),
     "images of two sizes": ([PIXELS[0], PIXELS[1, 1:]], [0, 1], None, "all have the same size"),
-    "images of 12 bits": (PIXELS * np.uint16(16), LABELS, None, "hold values from 0 to 4080, not 0"),
+    "images of 12 bits": (PIXELS.astype("uint16") * 16, LABELS, None, "hold values from 0 to 4080, not 0"),
     "images bool": (PIXELS > 9, LABELS, None, "got bool; pass value_range=(0, 1)"),
     "floats 0..255": (PIXELS / 1.0, LABELS, None, "found [0, 255]; pass value_range=(0, 255)"),
     "floats 0..1": (PIXELS / 255, LABELS, None, "images * 2 - 1"),
