@@ -111,7 +111,7 @@ def _train(ctx, data, config, outdir, quiet, resume, **options):
     check_name(data, options["data_dir"])
     settings_from(options)
     outdir = outdir or Path("runs") / Path(os.path.abspath(Path(data).expanduser())).name
-    check_writable(outdir)
+    check_writable(outdir, "outdir")
     if options["init"] and not holds_run(outdir):
         find_run(options["init"])
     start_backend()

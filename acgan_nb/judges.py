@@ -230,11 +230,17 @@ def _train_cycle(data, recipe, name, seed, peak, start):
         network.set_weights(start.get_weights())
     classifier = _classifier(*shape, recipe.widths, recipe.weight_decay)
     _start(classifier, network.get_weights())
-    batches = _training_batches(data, recipe, np.random.default_rng(seed))
     rates = _learning_rates(peak, recipe.steps)
-    for rate in tqdm(rates, f"train {name}", delay=5, leave=False):
-        classifier.optimizer.learning_rate = rate
-        classifier.train_on_batch(*next(batches))
+
+    def set_rate(step, logs):
+        classifier.optimizer.learning_rate = rates[step]
+
+    schedule = keras.callbacks.LambdaCallback(on_train_batch_begin=set_rate)
+    batches = _training_batches(data, recipe, np.random.default_rng(seed))
+    progress = tqdm(range(recipe.steps), f"train {name}", delay=5, leave=False)
+    batches = (batch for _, batch in zip(progress, batches))
+    options = dict(steps_per_epoch=recipe.steps, shuffle=False, verbose=0)
+    classifier.fit(batches, callbacks=[schedule], **options)
     network.set_weights([w.astype("float16").astype("float32") for w in classifier.get_weights()])
     return network
 

@@ -170,8 +170,8 @@ def invert(
     z = draw_latents(count, generator.inputs[0].shape[1], latent, seed)
     found = TrainedLatents(z, lambda *x: generator(x, training=False), 1 if latent == "uniform" else None)
     found.compile(keras.optimizers.Adam(learning_rate), "mean_squared_error")
-    for _ in range(steps):
-        found.train_on_batch(labels, targets)
+    batches = ((labels, targets) for _ in range(steps))
+    found.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
     z = keras.ops.convert_to_numpy(found.z)
     drawn = generate(generator, z, labels)
     errors = ((from_pixels(drawn) - targets) ** 2).mean(axis=(1, 2, 3)).reshape(restarts, -1)

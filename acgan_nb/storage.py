@@ -281,9 +281,9 @@ def check_run(folder, hint=""):
         raise FileNotFoundError(f"no run in {str(folder)!r}: it has no config.json{hint}")
 
 
-def check_writable(folder):
+def check_writable(folder, role="folder"):
     "`OSError` if a directory that is written to, or made, is in a place where that cannot be."
-    text, path = f"cannot write to outdir {str(folder)!r}", Path(folder).absolute()
+    text, path = f"cannot write to {role} {str(folder)!r}", Path(folder).absolute()
     there = next(part for part in (path, *path.parents) if part.exists())
     if not there.is_dir():
         raise NotADirectoryError(f"{text}: {there} is a file")

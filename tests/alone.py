@@ -9,6 +9,7 @@ import sys
 import tempfile
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
@@ -83,11 +84,12 @@ def make_alone(site, absent):
 
 
 def turn_down_judges(steps):
-    "No classifier is trained for more steps than these, whatever its recipe."
-    from acgan_nb import judges
+    "No classifier is trained for more steps than these, and in training few samples are judged."
+    from acgan_nb import judges, monitor
 
     recipe_for = judges.recipe_for
     judges.recipe_for = lambda data: replace(recipe_for(data), steps=steps)
+    monitor.real_statistics = partial(monitor.real_statistics, samples=100)
 
 
 def main(notebook, site, absent, skipped, mocked, judge_steps=None):

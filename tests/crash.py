@@ -3,8 +3,8 @@
     python -m tests.crash --kills 50 --out results/reliability.json
     KERAS_BACKEND=jax python -m tests.crash --kills 5
 
-Every trial is a process of its own that trains the digits network with evaluations, grids and
-checkpoints. A trial passes if, after it was resumed, every file of its run directory is byte for
+Every trial is a process of its own that trains the digits network (the tests: the tiny one) with
+evaluations, grids and checkpoints. A trial passes if, after it was resumed, every file of its run directory is byte for
 byte that of the undisturbed run. Wall-clock seconds are left out; nothing else is."""
 
 from __future__ import annotations
@@ -49,19 +49,21 @@ class Fork(FORKS.Process):
         return self.printed.read_text()
 
 
-def train(begins, outdir, steps, fault, at):
+def train(begins, outdir, steps, fault, at, arch):
     "What each process does: train, unless a fault comes at the checkpoint (or byte) of this number."
     warnings.simplefilter("ignore")
     if os.environ.get("KERAS_BACKEND") != "jax":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+    if arch == "tiny":
+        import tiny  # noqa: F401  # an architecture of the package then
     from acgan_nb.train import fit
 
     prepare(fault, at)
     begins.close()
     often = dict(evaluate_every=40, save_every=20, log_every=7, save_minutes=0.05)
-    fit("digits", steps=steps, outdir=outdir, verbose=False, **often)
+    fit("digits", arch=arch, steps=steps, outdir=outdir, verbose=False, **often)
 
 
 def prepare(fault, at):
@@ -95,10 +97,10 @@ def prepare(fault, at):
         resource.setrlimit(resource.RLIMIT_FSIZE, (at, at))
 
 
-def start(outdir, steps=STEPS, fault="none", at=0) -> Fork:
+def start(outdir, steps=STEPS, fault="none", at=0, arch="tiny") -> Fork:
     "A training process, when it has imported everything and begins."
     begins, there = FORKS.Pipe(duplex=False)
-    process = Fork(Path(f"{outdir}.txt"), train, there, str(outdir), steps, fault, at)
+    process = Fork(Path(f"{outdir}.txt"), train, there, str(outdir), steps, fault, at, arch)
     process.start()
     there.close()
     begins.poll(None)
@@ -138,10 +140,10 @@ def differences(outdir, undisturbed) -> list:
     return sorted(k for k in here.keys() | undisturbed.keys() if here.get(k) != undisturbed.get(k))
 
 
-def kill_at_random(outdir, seconds, rng) -> int:
+def kill_at_random(outdir, seconds, rng, **options) -> int:
     "Start, kill -9 within so many seconds of training; the step that was saved, -1 if none."
 
-    process = start(outdir)
+    process = start(outdir, **options)
     process.join(rng.uniform(0, seconds))
     process.kill()
     process.join()
@@ -160,15 +162,15 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as root, ThreadPool(options.jobs) as pool:
         first = Path(root) / "undisturbed"
-        process, began = start(first), time.time()
+        process, began = start(first, arch="digits"), time.time()
         process.join()
         seconds, undisturbed = time.time() - began, contents(first)
         print(f"undisturbed: {STEPS} steps in {seconds:.1f} s", flush=True)
 
         def trial(i):
             outdir = Path(root) / f"trial_{i}"
-            step = kill_at_random(outdir, seconds, random.Random(f"{options.seed} {i}"))
-            error = finish(outdir)
+            step = kill_at_random(outdir, seconds, random.Random(f"{options.seed} {i}"), arch="digits")
+            error = finish(outdir, arch="digits")
             wrong = differences(outdir, undisturbed)
             found = {"saved_step": step, "error": error, "differs": wrong}
             print(f"{i + 1:3d} of {options.kills}: {found}", flush=True)

@@ -18,35 +18,17 @@ if __name__ == "__main__":
 import keras
 import numpy as np
 
+from tiny import ARCHITECTURES
+
 from acgan_nb.augment import _augmented
 from acgan_nb.data import Dataset, load
 from acgan_nb.gan import ACGAN
 from acgan_nb.devices import data_parallel, distribution_scope
 from acgan_nb.loop import training_steps
-from acgan_nb.models import (
-    ARCHITECTURES,
-    Architecture,
-    Row,
-    build_discriminator,
-    build_generator,
-)
+from acgan_nb.models import build_discriminator, build_generator
 from acgan_nb.runs import build_gan
 from acgan_nb.train import fit
 
-# Two small players, so that XLA compiles them in seconds; everything the large ones have is there.
-ARCHITECTURES["tiny"] = Architecture(
-    (
-        Row("Linear", None, None, 8, False, 0, "relu"),
-        Row("TConv", 5, 2, 8, True, 0, "relu"),
-        Row("TConv", 5, 2, 1, False, 0, "tanh"),
-    ),
-    (
-        Row("Conv", 3, 2, 8, False, 0.5, "leaky_relu"),
-        Row("Conv", 3, 2, 8, True, 0.5, "leaky_relu"),
-    ),
-    (8, 8, 1),
-    100,
-)
 DIGITS = load("digits")
 DATA = Dataset(DIGITS.images, DIGITS.labels, name="arrays")
 TINY = dict(arch="tiny", batch_size=40, log_every=3, verbose=False)

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -158,7 +159,8 @@ def test_rows_and_targets():
     assert "at least 1.2: NOT reached" in il.line(found)
 
 
-def test_sections_are_resumed(tmp_path):
+def test_sections_are_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(il, "busy", partial(il.busy, seconds=0.1))
     calls, out = [], tmp_path / "benchmarks.json"
     found = dict(config={}, rows=[il.row("x", [1.0], [2.0])])
     sections = {name: lambda name=name: calls.append(name) or found for name in ("one", "two")}

@@ -319,6 +319,7 @@ def test_plot(digits):
 
 def test_evaluate_and_compare(digits, tmp_path):
     options = "--samples", 200, "--gan-train-seeds", 1, "--gan-train-samples", 300
+    options += "--gan-train-steps", 60
     said = acgan("evaluate", digits, *options)
     report = json.loads((digits / "report.json").read_text())
     fake, real = report["generated"], report["real"]
@@ -472,7 +473,15 @@ def test_command_of_a_weight_that_is_the_default_only_alone(tmp_path):
     assert "g-class-weight" not in train_command(run.config)
 
 
-def test_data_that_moved(tmp_path):
+@pytest.fixture
+def quick_judges(monkeypatch):
+    "Judges of own images are trained for a few steps."
+    recipe_for = judges.recipe_for
+    quick = lambda data: dataclasses.replace(recipe_for(data), steps=9)
+    monkeypatch.setattr(judges, "recipe_for", quick)
+
+
+def test_data_that_moved(tmp_path, quick_judges):
     for split in ("train", "test"):
         write_classes(tmp_path / "old" / split, 20)
     run = tmp_path / "run"
@@ -532,17 +541,17 @@ def test_a_finished_run_without_its_sheets(tmp_path):
     assert load_run(tmp_path / "small").sample(3).shape == (1, 8, 8, 1)
 
 
-def test_evaluation_needs_test_images_first(tmp_path, monkeypatch):
+def test_evaluation_needs_test_images_first(tmp_path, quick_judges):
     for split in ("train", "held out"):
         write_classes(tmp_path / "pets" / split, 20)
     run = tmp_path / "run"
     acgan("train", tmp_path / "pets", "--steps", 2, "--batch-size", 10, "--outdir", run, "--quiet")
-    monkeypatch.setattr(judges, "train_judge", None)
-    failed = CliRunner().invoke(main, ["evaluate", str(run), "--samples", "1"])
-    assert failed.exit_code == 2 and "samples must be a whole number at least 10" in failed.stderr
-    failed = CliRunner().invoke(main, ["evaluate", str(run)])
-    assert failed.exit_code == 2 and "no sub-folder 'test' with one" in failed.stderr
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judges, "train_judge", None)
+        failed = CliRunner().invoke(main, ["evaluate", str(run), "--samples", "1"])
+        assert failed.exit_code == 2 and "samples must be a whole number at least 10" in failed.stderr
+        failed = CliRunner().invoke(main, ["evaluate", str(run)])
+        assert failed.exit_code == 2 and "no sub-folder 'test' with one" in failed.stderr
     options = "--test-split", "held out", "--gan-train-seeds", 0
     assert "of 40 real test images" in acgan("evaluate", run, *options)
 

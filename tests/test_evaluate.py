@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tiny  # noqa: F401  # an architecture of the package then
 from click.testing import CliRunner
 from PIL import Image
 
@@ -56,13 +57,14 @@ def test_judge_of_own_images_is_kept(tmp_path):
     assert first.accuracy(data.images, data.labels) > 0.95
     assert judges.judge_for(data, tmp_path).hash == first.hash
     other = Dataset(data.images[:300], data.labels[:300], "abcde")
-    assert judges.judge_for(other, tmp_path).hash != first.hash  # other data, other judge
+    short = replace(judges.recipe_for(other), steps=9)
+    assert judges.judge_for(other, tmp_path, short).hash != first.hash  # other data, other judge
 
 
 def test_judge_of_images_some_without_label_is_kept(tmp_path):
     labels = np.where(np.arange(400) % 3, DIGITS.labels[:400] // 2, -1)
     data = Dataset(DIGITS.images[:400], labels, "abcde")
-    made = judges.judge_for(data, tmp_path).hash
+    made = judges.judge_for(data, tmp_path, replace(judges.recipe_for(data), steps=9)).hash
     written = (tmp_path / "judge.weights").stat().st_mtime_ns
     assert judges.judge_for(data, tmp_path).hash == made
     assert (tmp_path / "judge.weights").stat().st_mtime_ns == written
@@ -239,7 +241,7 @@ def test_alarm_fires_on_collapse_only():
 
 def test_best_generator_is_kept_over_a_pause(tmp_path):
     "Paused at step 40 of 80 and picked up: the same evaluations and the same best generator."
-    options = dict(evaluate_every=20, verbose=False)
+    options = dict(arch="tiny", evaluate_every=20, verbose=False)
     with pytest.warns(CollapseWarning):
         whole = fit("digits", steps=80, outdir=tmp_path / "whole", **options)
     with pytest.warns(CollapseWarning):
@@ -533,7 +535,8 @@ def test_distances_of_other_features_have_their_own_row(reports, tmp_path):
 def sampled(tmp_path_factory):
     "A run on digits, not trained for long."
     outdir = tmp_path_factory.mktemp("sampled")
-    return fit("digits", steps=400, activation_noise=0, outdir=outdir, verbose=False)
+    options = dict(steps=400, batch_size=20, activation_noise=0)
+    return fit("digits", outdir=outdir, verbose=False, **options)
 
 
 def test_samples_of_which_d_is_sure(sampled):

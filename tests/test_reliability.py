@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import psutil
 import pytest
+import tiny  # noqa: F401  # an architecture of the package then
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -29,7 +30,7 @@ from acgan_nb.storage import digest, load_variables, locked, seal
 from acgan_nb.train import Diverged, Stopped, fit
 
 PACKAGE = Path(train.__file__).parent
-FEW = dict(verbose=False, save_every=5, log_every=4)
+FEW = dict(arch="tiny", verbose=False, save_every=5, log_every=4)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ def test_same_seed_same_weights_other_seed_other_weights(run):
     [
         (dict(seed=1, beta_1=0.9), "checkpoint holds a run with beta_1=0.5, seed=0, not beta"),
         (dict(data=(np.zeros((99, 8, 8)) - 1, [0, 1] * 49 + [1]), batch_size=9), "fingerprint="),
-        (dict(arch="mnist"), "holds a run with arch='digits'"),
+        (dict(arch="mnist"), "holds a run with arch='tiny'"),
         (dict(clip_norm=1.0), "holds a run with clip_norm=0.0, not clip_norm=1.0"),
     ],
 )
@@ -473,7 +474,7 @@ def test_resources_stay_flat():
             seen.append((process.memory_info().rss, *counts))
 
     watcher = keras.callbacks.LambdaCallback(on_train_batch_end=look)
-    fit("digits", steps=2000, batch_size=20, callbacks=[watcher], verbose=False)
+    fit("digits", arch="tiny", steps=2000, batch_size=20, callbacks=[watcher], verbose=False)
     memory, files, threads = np.array(seen[2:]).T
     assert memory[-1] < 1.05 * memory[0], memory / 2**20
     assert files.max() <= files[0] + 2 and threads.max() <= threads[0] + 2

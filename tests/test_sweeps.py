@@ -44,7 +44,7 @@ from acgan_nb.trials import (
     write_record,
 )
 
-FEW = dict(steps=60, save_every=10, log_every=10)
+FEW = dict(steps=60, batch_size=20, save_every=10, log_every=10)
 TRIALS = {"one": {}, "twin": {}, "noisy": dict(activation_noise=0.3), "other": dict(seed=1)}
 
 
@@ -141,7 +141,7 @@ def divided(cluster, tmp_path_factory):
     "Four splits whose driver was killed, and the same command again: (directory, its result)."
     outdir = tmp_path_factory.mktemp("splits") / "new"
     command = ["splits", "digits", "--group-size", "3", "--outdir", str(outdir), "--jobs", "2"]
-    command += ["--steps", "60", "--save-every", "10", "--quiet"]
+    command += ["--steps", "60", "--batch-size", "20", "--save-every", "10", "--quiet"]
     driver = subprocess.Popen(
         [sys.executable, "-c", "from acgan_nb.cli import main; main()", *command, "--jobs", "1"],
         env={**os.environ, "RAY_ADDRESS": cluster},
@@ -300,7 +300,7 @@ def test_another_plan_is_refused(swept, divided):
     outdir = swept[0]
     for change, line in [
         (dict(trials=TRIALS | {"new": {}}), "only here is 'new'"),
-        (dict(batch_size=50), "'one' has batch_size=100, not batch_size=50"),
+        (dict(batch_size=50), "'one' has batch_size=20, not batch_size=50"),
         (dict(data=load("digits").subset([0, 1])), "holds a sweep on other data, 'digits'"),
     ]:
         arguments = {"data": "digits", "trials": TRIALS, "outdir": outdir, **FEW, **change}

@@ -1,0 +1,20 @@
+"""Two small networks with everything the large ones have, for tests in which no image matters.
+
+An architecture "tiny" of the package where this module is imported: a step takes a quarter of the
+time of "digits", and XLA compiles it in seconds."""
+
+from acgan_nb.models import ARCHITECTURES, Architecture, Row
+
+ARCHITECTURES["tiny"] = Architecture(
+    (
+        Row("Linear", None, None, 8, False, 0, "relu"),
+        Row("TConv", 5, 2, 8, True, 0, "relu"),
+        Row("TConv", 5, 2, 1, False, 0, "tanh"),
+    ),
+    (
+        Row("Conv", 3, 2, 8, False, 0.5, "leaky_relu"),
+        Row("Conv", 3, 2, 8, True, 0.5, "leaky_relu"),
+    ),
+    (8, 8, 1),
+    100,
+)
