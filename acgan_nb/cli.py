@@ -403,6 +403,10 @@ def _grid(ctx, param, texts):
     return options
 
 # %% ../nbs/api/26_cli.ipynb #372f4598
+def _listed(ctx, param, text):
+    return text and [_value(word) for word in text.split(",")]
+
+
 def _value(word):
     for read in (json.loads, ast.literal_eval):
         try:
@@ -436,6 +440,8 @@ def _finish(ctx, rows):
 @click.option("--grid", "-g", "options", multiple=True, callback=_grid, metavar="NAME=A,B",
               help="An option and its values; several make every combination.")
 @click.option("--preset", help="A grid by name; paper27: the paper's 27 on CIFAR-10.")
+@click.option("--rungs", callback=_listed, metavar="A,B", help="Steps of successive halving.")
+@click.option("--keep", default=1 / 3, help="Share that goes on after each rung [default: 1/3].")
 @click.option("--outdir", type=_FOLDER, default="runs/sweep", show_default=True)
 @with_options(*setting_options("classes"), *sweep_options)
 @click.pass_context

@@ -7,26 +7,24 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import keras
 import numpy as np
 from fastcore.basics import patch
-from tqdm.auto import tqdm
 
+from .arrays import class_ids
+from .cluster import ProgressBoard, check_capacity, check_resources, ray_session, ray_task, run_tasks
 from .data import Dataset
 from .directory import RunDirectory
 from .evaluation import evaluate as evaluate_run
 from .report import save_report
 from .runs import Run, load_run
 from .settings import ROWS, check_range, settings_from
-from .arrays import class_ids
 from .storage import locked, read_json, write_json
 from .tables import aligned, compare
 from .train import fit
@@ -57,10 +55,11 @@ def split_classes(class_names, size: int = 10) -> list[list[str]]:
     return [names[i : i + size] for i in range(0, len(names), size)]
 
 # %% ../nbs/api/25_sweeps.ipynb #89bd6be6
-def write_plan(outdir, data: Dataset, trials: dict):
+def write_plan(outdir, data: Dataset, trials: dict, rungs=None, keep=None):
     "Write `sweep.json`; `ValueError` if there is one already and it is of another sweep."
     plan = dict(data=data.name, fingerprint=data.fingerprint)
     plan |= dict(class_names=list(data.class_names), trials=to_plain(trials))
+    plan |= dict(rungs=to_plain(rungs), keep=keep) if rungs else {}
     path = Path(outdir) / "sweep.json"
     if path.exists():
         _check_same_plan(outdir, read_plan(outdir), plan)
@@ -88,6 +87,8 @@ def _check_same_plan(outdir, old, new):
     hint = "choose another outdir"
     if old["fingerprint"] != new["fingerprint"]:
         raise ValueError(f"{outdir} holds a sweep on other data, {old['data']!r}; {hint}")
+    if (there := _halving(old)) != (here := _halving(new)):
+        raise ValueError(f"{outdir} holds another sweep: {there}, not {here}; {hint}")
     if other := sorted(old["trials"].keys() ^ new["trials"].keys()):
         where = "there" if other[0] in old["trials"] else "here"
         raise ValueError(f"{outdir} holds another sweep: only {where} is {other[0]!r}; {hint}")
@@ -96,6 +97,9 @@ def _check_same_plan(outdir, old, new):
         if keys := sorted(key for key in after if before.get(key) != after[key]):
             a, b = (f"{keys[0]}={values.get(keys[0])!r:.40}" for values in (before, after))
             raise ValueError(f"{outdir} holds another sweep: {name!r} has {a}, not {b}; {hint}")
+
+def _halving(plan):
+    return f"rungs {plan['rungs']}, of which {plan['keep']:g} goes on" if plan.get("rungs") else "no rungs"
 
 # %% ../nbs/api/25_sweeps.ipynb #37fcdbe9
 def _identity(settings) -> dict:
@@ -140,150 +144,71 @@ def wait_for_lock(outdir, seconds=30):
             return
         time.sleep(1)
 
-# %% ../nbs/api/25_sweeps.ipynb #3cea0bfa
-def _worker_environment(cpus: float, gpus: float) -> dict:
-    "Environment variables that limit a worker to its CPUs and GPUs."
-    threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-    env = dict.fromkeys(threads, str(max(1, int(cpus))))
-    env |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    env |= {"KERAS_BACKEND": keras.backend.backend()}
-    return env if gpus else env | {"CUDA_VISIBLE_DEVICES": ""}
+# %% ../nbs/api/25_sweeps.ipynb #5958b56b
+def _check_rungs(rungs, keep, trials):
+    "`ValueError` unless every trial can be trained to the first of these steps, then to the next."
+    check_range("keep", keep, 0, 1, above=True)
+    for steps in rungs:
+        check_range("rungs", steps, 1, whole=True)
+    if list(rungs) != sorted(set(rungs)):
+        raise ValueError(f"rungs must be numbers of steps that increase, got {rungs!r:.60}")
+    for name, settings in trials.items():
+        if given := [key for key in ("steps", "epochs") if settings.get(key) is not None]:
+            raise ValueError(f"trial {name!r} has {given[0]}, but the rungs say how long it trains")
+        if (kind := settings_from(settings).noise_schedule) != "constant":
+            text = "depends on the number of steps, which rungs change"
+            raise ValueError(f"trial {name!r}: noise_schedule={kind!r} {text}")
 
-# %% ../nbs/api/25_sweeps.ipynb #f3c110a7
-@contextmanager
-def ray_session():
-    "The module `ray`, connected. One-line errors if it is not installed or cannot be reached."
-    try:
-        import ray
-    except ImportError:
-        raise ValueError('sweeps need `pip install "acgan_nb[ray]"`') from None
-    connected = ray.is_initialized()
-    if not connected:
-        _connect(ray, os.environ.get("RAY_ADDRESS") or "local")
-    try:
-        yield ray
-    finally:
-        if not connected:
-            ray.shutdown()
-
-# %% ../nbs/api/25_sweeps.ipynb #16d23fed
-def _connect(ray, address):
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    options = dict(include_dashboard=False) if address == "local" else {}
-    try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ConnectionError(f"cannot reach Ray at {address!r}: {reason:.150}") from error
-
-# %% ../nbs/api/25_sweeps.ipynb #ebafda72
-def _check_resources(cpus, gpus, retries=0, jobs=None):
-    "`ValueError` unless these are amounts that Ray can reserve, whole or below 1, and counts."
-    check_range("cpus", cpus, 0, above=True)
-    check_range("gpus", gpus, 0)
-    check_range("retries", retries, 0, whole=True)
-    if jobs is not None:
-        check_range("jobs", jobs, 1, whole=True)
-    for name, amount in (("cpus", cpus), ("gpus", gpus)):
-        if amount > 1 and amount != int(amount):
-            raise ValueError(f"{name} must be a whole number or below 1, got {amount!r}")
-
-# %% ../nbs/api/25_sweeps.ipynb #7af0c809
-def _check_capacity(nodes, cpus, gpus):
-    "`ValueError` unless a trial fits on one of `ray.nodes()`; a warning if GPUs stay unused."
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    largest = {kind: max((r.get(kind, 0) for r in alive), default=0) for kind in ("CPU", "GPU")}
-    if not any(r.get("CPU", 0) >= cpus and r.get("GPU", 0) >= gpus for r in alive):
-        text = f"the largest has {largest['CPU']:g} CPUs and {largest['GPU']:g} GPUs"
-        raise ValueError(f"no node has {cpus:g} CPUs and {gpus:g} GPUs for a trial: {text}")
-    if largest["GPU"] and not gpus:
-        warnings.warn("there are GPUs, but with gpus=0 no trial uses one", stacklevel=3)
-
-# %% ../nbs/api/25_sweeps.ipynb #7bdc0e49
-class ProgressBoard:
-    "A bar for the sweep and one for each trial that is running. `steps`: {name: steps to train}."
-
-    def __init__(self, outdir: Path, steps: dict, verbose: bool = True):
-        self.outdir, self.steps, self.verbose, self.bars = outdir, steps, verbose, {}
-        self.width = max(len(outdir.name), *map(len, steps))
-        self.overall = self.bar(outdir.name, len(steps), "trial")
-
-    def bar(self, title, total, unit, initial=0):
-        options = dict(unit=unit, disable=not self.verbose)
-        return tqdm(desc=title.ljust(self.width), total=total, initial=initial, **options)
-
-# %% ../nbs/api/25_sweeps.ipynb #2a834422
-@patch
-def draw(self: ProgressBoard, name, state=None):
-    "Draw the bar of a trial at its last step, with `state` or its losses beside it."
-    row = RunDirectory(self.outdir / name).last_row()
-    step = int(row.get("step", 0))
-    if name not in self.bars:
-        self.bars[name] = self.bar(name, self.steps[name], "step", step)
-    losses = (f"{key} {row[key]:.2f}" for key in ("d_loss", "g_loss") if key in row)
-    self.bars[name].n = step
-    self.bars[name].set_postfix_str(state or ", ".join(losses))
-
-# %% ../nbs/api/25_sweeps.ipynb #a5ac9dc3
-@patch
-def finish(self: ProgressBoard, name, state):
-    "Draw the bar of a trial for the last time."
-    self.draw(name, state)
-    self.bars.pop(name).close()
-    self.overall.update()
+# %% ../nbs/api/25_sweeps.ipynb #171963a8
+def _best_distance(folder, steps) -> float:
+    "The smallest Fréchet distance of a run up to this step; infinite if it has none."
+    history = RunDirectory(folder).read_history()
+    found = zip(history["step"], history.get("frechet_distance", []))
+    return min((d for step, d in found if step <= steps and np.isfinite(d)), default=np.inf)
 
 
-@patch
-def close(self: ProgressBoard):
-    for bar in (*self.bars.values(), self.overall):
-        bar.close()
+def _go_on(outdir, names, steps, keep) -> list:
+    "The share `keep` of the trials, at least one, that has the smallest distance up to this step."
+    ranked = sorted(names, key=lambda name: _best_distance(Path(outdir) / name, steps))
+    return ranked[: max(1, int(len(ranked) * keep + 1e-9))]
 
-# %% ../nbs/api/25_sweeps.ipynb #4fa40a39
-def _ray_task(ray, cpus: float, gpus: float, retries: int):
-    "`_run_trial` as a Ray task with these resources."
-    return ray.remote(_run_trial).options(
-        num_cpus=cpus,
-        num_gpus=gpus,
-        max_retries=retries,
-        retry_exceptions=[OSError],
-        runtime_env={"env_vars": _worker_environment(cpus, gpus)},
-    )
-
-# %% ../nbs/api/25_sweeps.ipynb #18495d0f
-def _error_line(ray, task):
-    "Why a task failed, in one line; empty if it did not."
-    try:
-        ray.get(task)
-    except ray.exceptions.RayTaskError as error:
-        return f"{type(error.cause).__name__}: {error.cause}".partition("\n")[0]
-    except ray.exceptions.RayError as error:
-        return f"{type(error).__name__}: {error}".partition("\n")[0]
-    return ""
-
-# %% ../nbs/api/25_sweeps.ipynb #881b7da7
-def _run_tasks(ray, submit: dict, jobs: int, board) -> dict:
-    "Call {name: function that starts a task}, at most `jobs` at once; {name: error line or ''}."
-    waiting, running, errors = iter(submit), {}, {}
-    try:
-        while len(errors) < len(submit):
-            running |= {submit[n](): n for n in islice(waiting, jobs - len(running))}
-            for task in ray.wait(list(running), timeout=1.0)[0]:
-                name = running.pop(task)
-                errors[name] = _error_line(ray, task)
-                board.finish(name, errors[name] or "finished")
-            for name in running.values():
-                board.draw(name)
-    finally:
-        _cancel(ray, list(running))
-        board.close()
+# %% ../nbs/api/25_sweeps.ipynb #c820f092
+def _train_to_rungs(train, outdir, trials, rungs, keep) -> dict:
+    "{name: error line or ''}: `train` all trials to the first rung, the best of them to the next."
+    if not rungs:
+        return train(trials, evaluated=True)
+    errors, names = {}, list(trials)
+    for steps in rungs:
+        last = steps == rungs[-1]
+        due = [n for n in names if last or RunDirectory(outdir / n).last_row().get("step", 0) < steps]
+        found = train({n: {**trials[n], "steps": steps} for n in due}, evaluated=last) if due else {}
+        errors |= dict.fromkeys(names, "") | found
+        names = _go_on(outdir, [name for name in names if not errors[name]], steps, keep)
     return errors
 
-# %% ../nbs/api/25_sweeps.ipynb #db859aa5
-def _cancel(ray, tasks, seconds=60):
-    for task in tasks:
-        ray.cancel(task)
-    if tasks:
-        ray.wait(tasks, num_returns=len(tasks), timeout=seconds)
+# %% ../nbs/api/25_sweeps.ipynb #cb79c459
+def _with_rungs(trials, rungs, keep) -> dict:
+    "The trials as they are trained to the last rung, evaluated at the first one at the latest."
+    if not rungs:
+        return trials
+    _check_rungs(rungs, keep, trials)
+    often = {name: settings.get("evaluate_every") or rungs[0] for name, settings in trials.items()}
+    return {n: {**s, "steps": rungs[-1], "evaluate_every": often[n]} for n, s in trials.items()}
+
+# %% ../nbs/api/25_sweeps.ipynb #0fd0a1c9
+def _train_all(ray, start, outdir, steps, options, jobs, verbose, trials, evaluated) -> dict:
+    "{name: error line or ''} of trials that are trained at once, by tasks that `start` starts."
+    options = options if evaluated else None
+    submit = {name: partial(start, outdir / name, s, options) for name, s in trials.items()}
+    steps = {name: s.get("steps") or steps[name] for name, s in trials.items()}
+    return run_tasks(ray, submit, jobs or len(trials), ProgressBoard(outdir, steps, verbose))
+
+# %% ../nbs/api/25_sweeps.ipynb #8e929e7d
+def _row(outdir, name, error, rungs=None) -> dict:
+    "The row of a trial: of successive halving also its smallest distance."
+    row = dict(trial=name, outdir=outdir / name, error=error, **RunDirectory(outdir / name).last_row())
+    best = {"best_distance": _best_distance(outdir / name, rungs[-1])} if rungs else {}
+    return row | best
 
 # %% ../nbs/api/25_sweeps.ipynb #057849f3
 def sweep(
@@ -291,6 +216,8 @@ def sweep(
     trials,  # settings of `fit`: a list of dicts such as `grid(...)`, or {name: dict}
     outdir: str | os.PathLike,  # gets a run directory per trial
     *,
+    rungs=None,  # steps of successive halving, such as (1_000, 3_000, 9_000)
+    keep: float = 1 / 3,  # share of the trials that goes on after a rung
     gpus: float = 0.0,  # per trial; 0.25 packs four on one
     cpus: float = 1,  # per trial
     jobs: int | None = None,  # trials at once; default: as many as there is room for
@@ -310,21 +237,20 @@ def sweep(
     Traceback (most recent call last):
     ValueError: trial 'ema=2.0': ema must be a number at least 0 and below 1, got 2.0
     """
-    _check_resources(cpus, gpus, retries, jobs)
-    trials = name_trials(trials, common)
+    check_resources(cpus, gpus, retries, jobs)
+    trials = _with_rungs(name_trials(trials, common), rungs, keep)
     data = load_for_trials(data, outdir, common, size, data_dir)
     steps, options, test = check_all(data, trials, evaluate, gpus, data_dir)
     outdir = Path(outdir).expanduser().resolve()
     make_folders(outdir, [outdir / name for name in trials])
     with locked(outdir), ray_session() as ray:
-        _check_capacity(ray.nodes(), cpus, gpus)
-        write_plan(outdir, data, trials)
-        task, stored = _ray_task(ray, cpus, gpus, retries), (ray.put(data), ray.put(test))
-        submit = {n: partial(task.remote, *stored, outdir / n, trials[n], options) for n in trials}
-        board = ProgressBoard(outdir, steps, verbose)
-        errors = _run_tasks(ray, submit, jobs or len(trials), board)
-    rows = {name: RunDirectory(outdir / name).last_row() for name in trials}
-    return [dict(trial=n, outdir=outdir / n, error=errors[n], **row) for n, row in rows.items()]
+        check_capacity(ray.nodes(), cpus, gpus)
+        write_plan(outdir, data, trials, rungs, keep)
+        task = ray_task(ray, _run_trial, cpus, gpus, retries)
+        start = partial(task.remote, ray.put(data), ray.put(test))
+        train = partial(_train_all, ray, start, outdir, steps, options, jobs, verbose)
+        errors = _train_to_rungs(train, outdir, trials, rungs, keep)
+    return [_row(outdir, name, errors[name], rungs) for name in trials]
 
 # %% ../nbs/api/25_sweeps.ipynb #d946b125
 def summary(rows: list[dict]) -> str:
@@ -336,6 +262,7 @@ def summary(rows: list[dict]) -> str:
     ema=0.9  finished  40    1.500
     """
     keys = ("d_loss", "g_loss", "class_accuracy_real", "class_accuracy_fake", "frechet_distance")
+    keys += ("best_distance",)
     shown = [key for key in keys if any(key in row for row in rows)]
     lines = aligned([["trial", "state", "step", *shown], *(_cells(row, shown) for row in rows)])
     lines += [f"{row['trial']}: {row['error']}" for row in rows if row["error"]]

@@ -29,7 +29,7 @@ PAGES = [p.relative_to(NBS).as_posix() for p in NOTEBOOKS]
 MODULES = "settings hub storage arrays sources data tables architectures devices losses heads models sampling gradients".split()
 MODULES += "randomness augment".split()
 MODULES += "gan loop neighbours metrics lite0 judges monitor directory export card runs callbacks start plan train plots".split()
-MODULES += "evaluation report trials sweeps terminal cli".split()
+MODULES += "evaluation report trials cluster sweeps terminal cli".split()
 PACKAGE = {path.stem: path for path in (ROOT / "acgan_nb").glob("*.py")}
 CODE = {m: PACKAGE[m].read_text(encoding="utf-8") for m in PACKAGE.keys() - {"_modidx"}}
 LAZY = "fit load_run load_pretrained load evaluate ACGAN build_generator build_discriminator Run"

@@ -20,6 +20,7 @@ from PIL import Image
 
 from acgan_nb import sweeps, trials
 from acgan_nb.cli import main
+from acgan_nb.cluster import ray_session
 from acgan_nb.data import Dataset, load
 from acgan_nb.directory import RunDirectory
 from acgan_nb.judges import load_judge
@@ -28,7 +29,6 @@ from acgan_nb.storage import digest, locked
 from acgan_nb.sweeps import (
     PRESETS,
     load_ensemble,
-    ray_session,
     splits,
     summary,
     sweep,
@@ -134,6 +134,52 @@ def test_the_same_call_finishes(swept):
     assert weights["twin"] == weights["one"] and len(set(weights.values())) == 3
     assert runs["twin"].history["d_loss"] == runs["one"].history["d_loss"]
     assert runs["noisy"].config["activation_noise"] == 0.3 and runs["other"].config["seed"] == 1
+
+
+HALVING = dict(rungs=(6, 90), keep=1 / 2, batch_size=20, verbose=False)
+HALVING |= dict(evaluate_every=30, save_every=10)
+PLAYERS = {"plain": {}, "slow": dict(learning_rate=1e-9)}
+
+
+def kept(outdir):
+    "Each trial's steps and weights, and the distances that decided."
+    found = {}
+    for name in PLAYERS:
+        run = load_run(outdir / name)
+        found[name] = run.step, digest(run.gan.weights), run.history["frechet_distance"]
+    return found
+
+
+def test_successive_halving_goes_on_where_it_was_killed(cluster, tmp_path):
+    "Killed in the second rung, after which the same call gives what an undisturbed one gives."
+    outdir = tmp_path / "parts"
+    code = "from test_sweeps import *; sweep('digits', PLAYERS, %r, **HALVING)" % str(outdir)
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "RAY_ADDRESS": cluster}
+    driver = subprocess.Popen([sys.executable, "-c", code], env=here)
+
+    def kill():
+        wait_for(outdir / "plain", 20)
+        for process in (driver, *workers(outdir / "plain")):
+            process.kill()
+
+    (killer := threading.Thread(target=kill)).start()
+    whole = sweep("digits", PLAYERS, tmp_path / "whole", **HALVING)
+    assert [row["step"] for row in whole] == [90, 6]
+    assert whole[0]["best_distance"] < whole[1]["best_distance"]
+    killer.join()
+    assert driver.wait() == -signal.SIGKILL
+    assert 10 <= RunDirectory(outdir / "plain").find_checkpoint().step < 90
+    again = sweep("digits", PLAYERS, outdir, **HALVING)
+    assert kept(outdir) == kept(tmp_path / "whole")
+    assert [{**row, "outdir": 0, "seconds": 0} for row in again] == [
+        {**row, "outdir": 0, "seconds": 0} for row in whole
+    ]
+    said = summary(again).splitlines()
+    assert said[0].endswith("best_distance") and len(said) == 3
+    with pytest.raises(ValueError, match=r"rungs \[6, 90\], of which 0.5 goes on, not no rungs"):
+        sweep("digits", PLAYERS, outdir, batch_size=20)
+    with pytest.raises(ValueError, match=r"rungs \[6, 90\], of which 0.5 goes on, not rungs \[6, 9\]"):
+        sweep("digits", PLAYERS, outdir, **HALVING | dict(rungs=[6, 9]))
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +303,10 @@ MISTAKES = [
     (dict(data="digits_of_pi"), "no dataset 'digits_of_pi'"),
     (dict(data=(np.zeros((4, 8, 8)), [0, 1] * 2), evaluate=True, batch_size=2), "no test split"),
     (dict(evaluate=dict(sampels=3)), "evaluate has no option 'sampels'; did you mean 'samples'"),
+    (dict(rungs=(9, 3)), "rungs must be numbers of steps that increase"),
+    (dict(rungs=("many",)), "rungs must be a whole number"),
+    (dict(rungs=(3, 9), keep=1), "keep must be a number above 0 and below 1"),
+    (dict(rungs=(3, 9), steps=9), "has steps, but the rungs say how long it trains"),
     (dict(gpus=-1), "gpus must be a number at least 0"),
     (dict(cpus=0), "cpus must be a number above 0"),
     (dict(gpus=1.5), "gpus must be a whole number or below 1"),
@@ -530,7 +580,7 @@ def test_devices_are_those_of_the_worker(gpus, settings, line, monkeypatch, tmp_
     def refuse_node(*_):
         raise RuntimeError("all is checked")
 
-    monkeypatch.setattr(sweeps, "_check_capacity", refuse_node)
+    monkeypatch.setattr(sweeps, "check_capacity", refuse_node)
     fake_ray = SimpleNamespace(is_initialized=lambda: True, nodes=list)
     monkeypatch.setitem(sys.modules, "ray", fake_ray)
     error = (RuntimeError, "all is checked") if line is None else (ValueError, line)
