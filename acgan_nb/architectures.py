@@ -15,7 +15,11 @@ __all__ = ['ARCHITECTURES', 'Row', 'Architecture', 'architecture', 'ladder']
 
 # %% ../nbs/api/36_architectures.ipynb #fd27e679
 class Row(NamedTuple):
-    "One line of the paper's tables (appendix A)."
+    """One line of the paper's tables (appendix A).
+
+    >>> ARCHITECTURES["mnist"].generator[-1].maps
+    1
+    """
 
     op: str  # Linear, TConv (transposed convolution) or Conv
     kernel: int | None  # side length of the kernel

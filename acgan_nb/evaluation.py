@@ -158,7 +158,12 @@ def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | N
 
 # %% ../nbs/api/22_evaluation.ipynb #379a8fc3
 def sampler(run: Run, train: Dataset, count: int):
-    "A function seed -> Dataset of `count` samples of the run, as many of each class."
+    """A function seed -> Dataset of `count` samples of the run, as many of each class.
+
+    >>> from acgan_nb import load, load_pretrained
+    >>> sampler(load_pretrained("digits"), load("digits"), 20)(0).class_counts
+    array([2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
+    """
     labels = np.arange(count) % train.num_classes
     return lambda s: Dataset(run.sample(labels, seed=s), labels, train.class_names, train.name)
 

@@ -316,7 +316,11 @@ def _named_groups(groups, class_names):
 # %% ../nbs/api/25_sweeps.ipynb #5a095329
 @dataclass
 class Ensemble:
-    "The models of all splits as one generator; class ids and names are those of the whole data."
+    """The models of all splits as one generator; class ids and names are those of the whole data.
+
+    >>> Ensemble(Path("runs/splits"), {"class_names": ["cat"]}, {0: ("split_00", 0)}).class_names
+    ('cat',)
+    """
 
     outdir: Path
     config: dict  # class_names of all splits, latent_dim, latent, image_shape
