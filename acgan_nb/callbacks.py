@@ -33,7 +33,12 @@ def is_finished(gan, steps: int) -> bool:
 class HistoryLogger(keras.callbacks.Callback):
     """Adds a row of means to `history` every `log_every` steps, and to history.csv of `directory`.
 
-    `seconds`: training time before this start."""
+    `steps`: of the whole run. `seconds`: training time before this start.
+
+    >>> from acgan_nb.directory import new_history
+    >>> HistoryLogger(new_history(False), steps=900, steps_per_epoch=14, seconds=60).seconds >= 60
+    True
+    """
 
     def __init__(self, history, steps, steps_per_epoch, log_every=50, directory=None, seconds=0.0):
         super().__init__()
@@ -77,7 +82,12 @@ def write_row(self: HistoryLogger):
 
 # %% ../nbs/api/18_callbacks.ipynb #549d5bb3
 class TensorBoardScalars(keras.callbacks.Callback):
-    "Writes new rows of the history as scalars for TensorBoard, each at its step."
+    """Writes new rows of the history as scalars for TensorBoard, each at its step.
+
+    `history`: that of a `HistoryLogger`, which comes before it in the list of callbacks.
+
+    >>> TensorBoardScalars(new_history(), "runs/a/tensorboard")  # doctest: +SKIP
+    """
 
     def __init__(self, history, folder):
         super().__init__()
@@ -102,7 +112,15 @@ class TensorBoardScalars(keras.callbacks.Callback):
 
 # %% ../nbs/api/18_callbacks.ipynb #b644885d
 class RunSaver(keras.callbacks.Callback):
-    "Writes sample grids, checkpoints and the averaged generator; `about()`: notes of a checkpoint."
+    """Writes sample grids, checkpoints and the averaged generator into the run's folder.
+
+    `about()`: notes of a checkpoint. `every`: steps between two saves. `minutes`: after which a
+    checkpoint is due in any case. `columns`: of a grid, which has a row per class (twenty at most).
+
+    >>> from acgan_nb import load_pretrained
+    >>> len(RunSaver(load_pretrained("digits"), about=dict, every=140).labels)
+    100
+    """
 
     def __init__(self, run: Run, about, every: int, minutes: float = 10.0, columns: int = 10):
         super().__init__()

@@ -18,7 +18,8 @@ import numpy as np
 from .data import image_grid
 from .directory import RunDirectory
 from .hub import FILES, check_repository, needed, upload
-from .settings import NEEDED, ROWS
+from .config import NEEDED
+from .settings import ROWS
 from .sources import write_png
 from .storage import one_line, read_json, set_variables, write_json
 from .tables import markdown, read_report, remarks_on, table

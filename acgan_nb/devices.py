@@ -152,7 +152,11 @@ def shard(batch):
 
 # %% ../nbs/api/04_devices.ipynb #44f645b7
 def replicate(array):
-    "A NumPy array on the device, or on each of those that share the batches."
+    """A NumPy array on the device, or on each of those that share the batches.
+
+    >>> replicate(np.zeros((2, 3))).shape == (2, 3)
+    True
+    """
     if keras.distribution.distribution():
         return _replicate_jax(array, keras.distribution.distribution())
     if keras.backend.backend() == "tensorflow":
@@ -193,7 +197,12 @@ def fits_on_device(size: int) -> bool:
 
 # %% ../nbs/api/04_devices.ipynb #c4321230
 def join_processes():
-    "Connect to the other processes, if KERAS_DISTRIBUTION_NUM_PROCESSES names any; comes first of all."
+    """Connect to the other processes, if KERAS_DISTRIBUTION_NUM_PROCESSES names any; comes first of all.
+
+    `ValueError` if there are any and Keras' backend is not JAX.
+
+    >>> join_processes()  # the only process: nothing to do
+    """
     if int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES") or 1) == 1:
         return
     if keras.backend.backend() != "jax":

@@ -19,10 +19,11 @@ from fastcore.basics import patch
 from PIL import Image
 
 from .architectures import architecture
+from .config import check_config, check_same
 from .data import image_grid
 from .gan import LOGS
 from .monitor import EVALUATIONS
-from .settings import check_choice, check_config, check_range, check_same
+from .settings import check_choice, check_range
 from .sources import read_picture, write_png
 from .storage import check_own, check_regular, holds_run, locked, one_line, read_archive
 from .storage import read_json, remove_unfinished, replacing, save_variables, set_variables
@@ -225,7 +226,11 @@ def state_of(gan) -> list:
 # %% ../nbs/api/16_directory.ipynb #a066a376
 @dataclass
 class Checkpoint:
-    "A state from which training goes on."
+    """A state from which training goes on; `RunDirectory.find_run` reads it.
+
+    >>> Checkpoint("runs/a/checkpoint", [], {}, {}, step=140, seconds=2.5).step
+    140
+    """
 
     path: Path
     arrays: list = field(repr=False)

@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import warnings
 from dataclasses import replace
 from importlib import metadata
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from . import metrics
 from .data import Dataset, as_images, as_labels
+from .fidelity import check_installed, fidelity_scores
 from .sampling import class_probabilities, generate, interpolate
 from .judges import Judge, RECIPES, judge_for, load_judge, recipe_for, train_judge
 from .runs import Run, run_data
@@ -24,7 +22,7 @@ from .settings import EVALUATION, check_range, complete, nearest
 from .storage import digest, folder_name
 
 # %% auto #0
-__all__ = ['compute_measures', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting', 'fidelity_scores',
+__all__ = ['compute_measures', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting',
            'two_stage_inception_score', 'evaluate']
 
 # %% ../nbs/api/22_evaluation.ipynb #eca425af
@@ -169,7 +167,13 @@ def sampler(run: Run, train: Dataset, count: int):
 
 # %% ../nbs/api/22_evaluation.ipynb #fc4b2390
 def real_sampler(train: Dataset, count: int, least: int = 0):
-    "A function seed -> Dataset of `count` random real images (or all), at least `least` per class."
+    """A function seed -> Dataset of `count` random real images (or all), at least `least` per class.
+
+    >>> from acgan_nb import load
+    >>> draw = real_sampler(load("digits"), 20, least=3)
+    >>> len(draw(0)) >= 30
+    True
+    """
     labelled = np.flatnonzero(train.labels >= 0)
 
     def draw(s):
@@ -233,7 +237,15 @@ def _smoothness(run: Run, classes: int, steps: int, seed: int) -> dict:
 def overfitting(
     run: Run, train: Dataset, test: Dataset, queries: int = 200, steps: int = 8, seed: int = 0
 ) -> dict:
-    "Nearest training images of `queries` samples and test images, and smoothness of walks in z."
+    """Nearest training images of `queries` samples and test images, and smoothness of walks in z.
+
+    `steps`: of each walk. Distances are L1, of pixels in [0, 255] (paper, section 4.5).
+
+    >>> from acgan_nb import load, load_pretrained
+    >>> train, test = load("digits"), load("digits", "test")
+    >>> overfitting(load_pretrained("digits"), train, test, queries=50)["copies"]
+    0.0
+    """
     rng, classes = np.random.default_rng(seed), train.num_classes
     held_out = test.images[rng.permutation(len(test))[:queries]]
     samples = run.sample(np.arange(queries) % classes, seed=seed)
@@ -243,44 +255,6 @@ def overfitting(
         "walk_steps": steps,
         **_smoothness(run, classes, steps, seed),
     })
-
-# %% ../nbs/api/22_evaluation.ipynb #9fecb64e
-def _write_pngs(folder: Path, images):
-    "uint8 images (N, H, W, C) as RGB files 000000.png, 000001.png, ..."
-    folder.mkdir()
-    for i, image in enumerate(images):
-        Image.fromarray(image.squeeze()).convert("RGB").save(folder / f"{i:06d}.png")
-
-# %% ../nbs/api/22_evaluation.ipynb #75681a21
-def _torch_fidelity():
-    "The module, or one line that says how to install it."
-    try:
-        import torch_fidelity
-    except ImportError:
-        raise ValueError('fidelity needs `pip install "acgan_nb[fidelity]"`') from None
-    return torch_fidelity
-
-# %% ../nbs/api/22_evaluation.ipynb #d4faff5a
-def fidelity_scores(samples, real, *, cuda: bool | None = None, **options) -> dict:
-    """Inception score, FID and KID of uint8 images by torch-fidelity and the published weights.
-
-    `samples`, `real`: uint8 images. `options`: of `calculate_metrics`.
-    `cuda`: use a GPU (default: if PyTorch finds one).
-    """
-    torch_fidelity = _torch_fidelity()
-    import torch
-
-    options = {"kid_subset_size": min(1000, len(samples), len(real)), **options}
-    options["cuda"] = torch.cuda.is_available() if cuda is None else cuda
-    with tempfile.TemporaryDirectory() as root:
-        folders = [Path(root) / name for name in ("samples", "real")]
-        for folder, images in zip(folders, (samples, real)):
-            _write_pngs(folder, images)
-        scores = torch_fidelity.calculate_metrics(
-            input1=str(folders[0]), input2=str(folders[1]), isc=True, fid=True, kid=True,
-            verbose=False, **options
-        )
-    return {"torch_fidelity": metadata.version("torch-fidelity"), **_to_json(scores)}
 
 # %% ../nbs/api/22_evaluation.ipynb #959df4fa
 def _inception_score(run: Run, judge: Judge, count: int, groups: int, seed: int):
@@ -295,7 +269,14 @@ def two_stage_inception_score(
 ) -> dict:
     """Choose among {name: Run} by Inception score, then score fresh samples of the chosen one.
 
-    `choose`, `final`: number of samples, number of groups."""
+    `choose`, `final`: number of samples, number of groups (paper, section 4.4).
+
+    >>> from acgan_nb import load_pretrained
+    >>> digits = {"shipped": load_pretrained("digits")}
+    >>> few = dict(choose=(100, 2), final=(100, 2))
+    >>> two_stage_inception_score(digits, load_judge("digits"), **few)["chosen"]
+    'shipped'
+    """
     scores = {name: _inception_score(run, judge, *choose, seed) for name, run in runs.items()}
     best = max(scores, key=lambda name: scores[name][0])
     fresh = _inception_score(runs[best], judge, *final, seed + 1)
@@ -320,7 +301,7 @@ def check_evaluation(judge: Judge | None = None, feature_judge: Judge | None = N
             raise ValueError(f"{name} must be a Judge such as load_judge('digits'), got {value!r}")
     options = complete(EVALUATION.values(), options)
     if options["fidelity"]:
-        _torch_fidelity()
+        check_installed()
     return options
 
 # %% ../nbs/api/22_evaluation.ipynb #0d854457
@@ -400,6 +381,11 @@ def _columns(run: Run, train: Dataset, options: dict) -> dict:
     }
 
 # %% ../nbs/api/22_evaluation.ipynb #df0068f0
+def _recipe_of(train: Dataset):
+    "How GAN-train's classifiers are trained on samples and on real images, however many these are."
+    return recipe_for(train.subset(range(train.num_classes)))  # the labelled images
+
+
 def _measure_column(data: Dataset, draw, test: Dataset, judge, feature_judge, options: dict):
     "Every measure of one column; GAN-train too, if it is asked for."
     seed, seeds = options["seed"], options["gan_train_seeds"]
@@ -462,6 +448,7 @@ def evaluate(
     if not judge.fits(train):
         raise ValueError(f"judge {judge.name!r} was not trained on the classes of {train.name!r}")
     feature_judge = feature_judge or judge
+    options["gan_train_steps"] = options["gan_train_steps"] or _recipe_of(train).steps
     columns = _columns(run, train, options)
     report = {"run": _describe_run(run), **_describe_judges(judge, feature_judge, test)}
     report["settings"] = _describe_settings(train, test, options)

@@ -18,13 +18,13 @@ from .data import from_pixels
 from .devices import average, has_gpu, replica, shard
 from .gradients import Adam, apply_gradients, average_gradients, global_norm, pullback
 from .heads import head_of
-from .losses import discriminator_loss, generator_loss, slope_penalty
+from .losses import discriminator_loss, generator_loss, slope_penalty, source_probability
 from .models import ActivationNoise
 from .randomness import check_draws, initial_seeds, random_states, set_random_state
 from .settings import ROWS, check_value, complete, nearest, pick, rows_of
 
 # %% auto #0
-__all__ = ['LOGS', 'ACGAN', 'adam', 'source_probability', 'shared_count', 'class_accuracy']
+__all__ = ['LOGS', 'ACGAN', 'adam', 'class_accuracy']
 
 # %% ../nbs/api/11_gan.ipynb #6f30c08e
 def _check_shapes(generator, discriminator):
@@ -242,11 +242,6 @@ def batch_count(images):
     return ops.shape(images)[0] * replica()[1]
 
 # %% ../nbs/api/11_gan.ipynb #013c4df7
-def source_probability(source_logits):
-    "Mean P(S=real|X) of source logits (B,): the D(x) or D(G(z)) of the usual plots."
-    return ops.mean(ops.sigmoid(ops.cast(source_logits, "float32")))
-
-
 def shared_count(labels):
     "The number of labels that are not -1, at least one; of a shared batch, a device's part of it."
     labelled = ops.cast(ops.cast(labels, "int32") >= 0, "float32")
@@ -254,7 +249,11 @@ def shared_count(labels):
 
 # %% ../nbs/api/11_gan.ipynb #410ecefe
 def class_accuracy(class_logits, labels):
-    "Fraction of the labelled images whose largest class logit (B, K) is their label's."
+    """Fraction of the labelled images whose largest class logit (B, K) is their label's.
+
+    >>> float(class_accuracy([[9.0, 1.0], [9.0, 1.0]], [0, 1]))
+    0.5
+    """
     labels = ops.cast(labels, "int32")
     labelled = ops.cast(labels >= 0, "float32")
     right = ops.cast(ops.cast(ops.argmax(class_logits, axis=-1), "int32") == labels, "float32")

@@ -22,7 +22,11 @@ HEADS = {}  # label: class, in the order of definition
 class Head(keras.layers.Layer):
     """The last layer of D: logits -> source logits (B,), class logits (B, K) and all else it needs.
 
-    A subclass has a `label`, `units`, `call`, and its class terms if they are not the paper's."""
+    A subclass has a `label`, `units`, `call`, and its class terms if they are not the paper's.
+
+    >>> HEADS["acgan"].label, issubclass(HEADS["adc"], Head)
+    ('acgan', True)
+    """
 
     label = None  # the value of the setting `class_head`
     gives_probabilities = True  # whether the softmax of the class logits is P(C|X)

@@ -385,7 +385,12 @@ def _check_own(name, folder):
 
 
 def make_judge(name: str, folder=".", *, seed: int = 0, data_dir=None) -> Judge:
-    "Train the judge `RECIPES[name]`, test it on real test images, and save it in `folder`."
+    """Train the judge `RECIPES[name]`, test it on real test images, and save it in `folder`.
+
+    The shell's `acgan judge`. `OSError` if the folder cannot be written.
+
+    >>> make_judge("mnist", "judges").about["accuracy"]  # doctest: +SKIP
+    """
     check_choice("judge", name, tuple(RECIPES))
     recipe, folder = RECIPES[name], Path(folder).expanduser()
     check_writable(folder)

@@ -11,7 +11,7 @@ from .settings import check_choice
 
 # %% auto #0
 __all__ = ['source_loss', 'class_loss', 'adc_loss', 'adc_generator_loss', 'd2d_ce_loss', 'auxiliary_class_term',
-           'auxiliary_generator_term', 'discriminator_loss', 'generator_loss']
+           'auxiliary_generator_term', 'discriminator_loss', 'generator_loss', 'source_probability']
 
 # %% ../nbs/api/05_losses.ipynb #a10e82bc
 def source_loss(source_logits, real: bool, label_smoothing: float = 0.0):
@@ -232,3 +232,12 @@ def generator_loss(
     source = _GENERATOR_SOURCE_TERMS[objective](fake_outputs[0])
     terms = {"source": source, "class": class_term(fake_outputs, fake_labels)}
     return terms["source"] + class_weight * terms["class"], terms
+
+# %% ../nbs/api/05_losses.ipynb #8089f604
+def source_probability(source_logits):
+    """Mean P(S=real|X), in [0, 1], of source logits (B,).
+
+    >>> float(source_probability([0.0, 0.0]))
+    0.5
+    """
+    return ops.mean(ops.sigmoid(ops.cast(source_logits, "float32")))

@@ -44,7 +44,13 @@ def possible_pairs(data: Dataset, maximum: int = 100, minimum: int = 10) -> int:
 # %% ../nbs/api/15_monitor.ipynb #2e582024
 @dataclass(frozen=True)
 class RealStatistics:
-    "Statistics of the real images to compare samples with; made by `real_statistics`."
+    """Statistics of the real images to compare samples with; made by `real_statistics`.
+
+    >>> from acgan_nb.data import load
+    >>> from acgan_nb.judges import load_judge
+    >>> real_statistics(load("digits"), load_judge("digits"), samples=100, pairs=5).floor > 0
+    True
+    """
 
     judge: Judge  # of classes
     feature_judge: Judge  # of distances

@@ -20,11 +20,12 @@ import keras
 import numpy as np
 
 from .architectures import arch_for, architecture, check_sides, network_size
+from .config import recorded
 from .data import Dataset, Stream, check_batch_size, check_outside, is_streamable, load
 from .devices import check_backend, data_parallel, has_bfloat16, has_gpu
 from .directory import RunDirectory
 from .monitor import possible_pairs
-from .settings import ROWS, Settings, as_size, check_range, check_value_range, recorded, settings_from
+from .settings import ROWS, Settings, as_size, check_range, check_value_range, settings_from
 from .sources import resize
 from .storage import read_settings
 from .start import Start, check_source, kept_start, load_start

@@ -67,7 +67,10 @@ def _most_draws(model):
 
 # %% ../nbs/api/10_randomness.ipynb #91d49117
 def check_draws(model, passes: int):
-    "`ValueError` if so many passes draw more random numbers than `DRAWS_PER_STEP`."
+    """`ValueError` if so many passes draw more random numbers than `DRAWS_PER_STEP`.
+
+    >>> check_draws(keras.Sequential([keras.layers.Dropout(0.5)]), passes=3)  # one each: enough
+    """
     once = keras.layers.Dropout, keras.layers.GaussianNoise, ActivationNoise
     if all(isinstance(layer, once) for layer in model.layers if random_states(layer)):
         return

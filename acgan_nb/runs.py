@@ -16,6 +16,7 @@ from fastcore.basics import patch
 
 from .arrays import as_array, check_memory, ids_of
 from .card import load_tensors, push
+from .config import check_same
 from .data import Dataset, as_images, html_sheet, load
 from .directory import RunDirectory
 from .export import export_generator
@@ -25,7 +26,7 @@ from .hub import local
 from .models import build_discriminator, build_generator, noise_schedule
 from .sampling import Inversion, class_probabilities, draw_latents, generate
 from .sampling import invert as invert_images
-from .settings import check_range, check_same, nearest, pick
+from .settings import check_range, nearest, pick
 from .storage import NOT_BY_NAME, check_own, check_run, load_variables, pretrained_names
 from .storage import replacing, results_folder, save_variables
 from .storage import new_results_folder  # noqa: F401 - imported from here by others

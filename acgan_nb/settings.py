@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from operator import index
 
 # %% auto #0
-__all__ = ['ROWS', 'NEEDED', 'Row', 'Settings', 'rows_of', 'choices', 'settings_from', 'recorded', 'check_config', 'check_same']
+__all__ = ['ROWS', 'Row', 'Settings', 'rows_of', 'choices', 'settings_from']
 
 # %% ../nbs/api/00_settings.ipynb #f01ed6c7
 def nearest(name, known) -> str:
@@ -82,7 +82,11 @@ def backend_hint(error) -> str:
 # %% ../nbs/api/00_settings.ipynb #0147c698
 @dataclass(frozen=True)
 class Row:
-    "All that is known about one option of `fit`."
+    """All that is known about one option of `fit`.
+
+    >>> ROWS["learning_rate"].default, ROWS["learning_rate"].flag_names
+    (0.0002, ('lr',))
+    """
 
     name: str  # name of the option
     kind: type  # int, float, bool, str or list
@@ -323,7 +327,11 @@ def rows_of(*parts) -> list[Row]:
 
 
 def choices(name: str) -> tuple:
-    "The values that an option with choices may have."
+    """The values that an option with choices may have.
+
+    >>> choices("latent")
+    ('normal', 'uniform')
+    """
     return ROWS[name].choices
 
 # %% ../nbs/api/00_settings.ipynb #017fa4a7
@@ -342,8 +350,8 @@ EVALUATION = {row.name: row for row in (
     Row("gan_train_seeds", int, 3, "Classifiers for GAN-train; 0 leaves it out", low=0, below=1000),
     Row("gan_train_samples", int, 20_000, "Samples that each classifier is trained on", low=1,
         below=2**24),
-    Row("gan_train_steps", int, None, "Steps of each [default: as a judge]", low=1,
-        optional=True),
+    Row("gan_train_steps", int, None, "Steps of each [default: those of a judge of the training images]",
+        low=1, optional=True),
     Row("fidelity", bool, False, "Also IS, FID and KID by torch-fidelity"),
     Row("seed", int, 0, "Seed of samples, subsets and classifiers", low=0),
 )}
@@ -353,7 +361,12 @@ PLAIN = ("data", "config", "outdir", "resume", "callbacks", "verbose")  # argume
 
 # %% ../nbs/api/00_settings.ipynb #15e0940e
 def settings_from(options: dict) -> Settings:
-    "`Settings` of the named options; `ValueError` for an unknown name or a senseless combination."
+    """`Settings` of the named options; `ValueError` for an unknown name or a senseless combination.
+
+    >>> settings_from({"emma": 0.9})
+    Traceback (most recent call last):
+    ValueError: fit has no option 'emma'; did you mean 'ema'?
+    """
     for name in options:
         if name not in ROWS:
             readings = [row.name for row in ROWS.values() if row.reading]
@@ -380,100 +393,3 @@ def _check_combinations(s: Settings):
         raise ValueError("feature_judge needs evaluate_every: it is the judge of evaluations")
     if s.spectral_norm and s.batch_statistics == "joint":
         raise ValueError("batch_statistics='joint' has no effect with spectral_norm: no batch norm")
-
-# %% ../nbs/api/00_settings.ipynb #5c56ff53
-DATA_KEYS = dict(
-    data=str, fingerprint=str, images=int, image_shape=list, class_names=list, arch=str
-)
-NOTES = {"hardware", "versions", "evaluation", "rollbacks"}  # recorded, but no settings
-NEEDED = ("steps", "batch_size", "latent_dim", "learning_rate", "d_learning_rate", "beta_1")
-
-# %% ../nbs/api/00_settings.ipynb #abf380df
-NEEDED += ("activation_noise", "ema", "seed", "log_every")  # of the first version on
-
-
-def recorded(settings) -> dict:
-    "The values of a `Settings` that belong in config.json."
-    return {row.name: getattr(settings, row.name) for row in ROWS.values() if row.recorded}
-
-# %% ../nbs/api/00_settings.ipynb #f08dafaa
-def is_config(value) -> bool:
-    "Whether this has the keys of a run's configuration, of whatever version and with whatever values."
-    return isinstance(value, dict) and value.keys() >= {*DATA_KEYS, *NEEDED}
-
-# %% ../nbs/api/00_settings.ipynb #ad9bc942
-def _check_notes(config):
-    "`ValueError` unless what is noted about machine, start and evaluations is of the right kind."
-    if not isinstance(config.get("hardware", ""), str):
-        raise ValueError("hardware must be a text")
-    if not isinstance(config.get("versions", {}), dict):
-        raise ValueError("versions must be a table")
-    for key in ("init", "init_weights"):
-        if not isinstance(config.get(key), (str, type(None))):
-            raise ValueError(f"{key} must be a text, got {config[key]!r:.60}")
-    if (evaluation := config.get("evaluation")) is None:
-        return
-    if not isinstance(evaluation, dict) or not isinstance(evaluation.get("judge"), str):
-        raise ValueError(f"evaluation must be a table with a judge, got {evaluation!r:.60}")
-    check_range("every", evaluation.get("every"), 1, whole=True)
-    for key in ("frechet_floor", "ms_ssim_limit"):
-        check_range(key, evaluation.get(key), -1e9)
-
-# %% ../nbs/api/00_settings.ipynb #5879b9eb
-def check_config(config) -> dict:
-    "A run's configuration, completed; `ValueError` names the first key that is wrong."
-    if not isinstance(config, dict):
-        raise ValueError(f"a configuration is a table of settings, not {type(config).__name__}")
-    rows = [row.name for row in ROWS.values() if row.recorded]
-    for key in (*DATA_KEYS, *NEEDED):
-        if key not in config:
-            raise ValueError(f"there is no {key!r}")
-    for key in config:
-        if key not in {*DATA_KEYS, *rows, *NOTES, "init_weights"}:
-            raise ValueError(f"{key!r:.60} is no setting{nearest(key, rows)}")
-    _check_data_keys(config)
-    _check_rollbacks(config.get("rollbacks", []))
-    _check_notes(config)
-    return config | recorded(Settings(**{key: config[key] for key in rows if key in config}))
-
-# %% ../nbs/api/00_settings.ipynb #9f866496
-def _check_data_keys(config):
-    for key, kind in DATA_KEYS.items():
-        if type(config[key]) is not kind:
-            raise ValueError(f"{key} must be {kind.__name__}, got {config[key]!r:.60}")
-    _check_shape(config["image_shape"])
-    _check_names(config["class_names"])
-    for key in ("images", "batch_size", "steps"):
-        check_range(key, config[key], 1, whole=True)
-
-
-def _check_rollbacks(rollbacks):
-    if not isinstance(rollbacks, list):
-        raise ValueError(f"rollbacks must be a list of steps, got {rollbacks!r:.60}")
-    for step in rollbacks:
-        check_range("rollbacks", step, 0, whole=True)
-
-# %% ../nbs/api/00_settings.ipynb #9dc18c0e
-def _check_shape(shape):
-    if len(shape) != 3 or not all(type(n) is int and 0 < n <= 4096 for n in shape):
-        raise ValueError(f"image_shape must be height, width and channels, got {shape!r:.60}")
-    if shape[2] not in (1, 3):
-        raise ValueError(f"image_shape must end in 1 or 3 channels, got {shape}")
-
-
-def _check_names(names):
-    if not 0 < len(names) < 2**16 or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"class_names must be some names, got {names!r:.60}")
-    if len(set(names)) < len(names):
-        raise ValueError("class_names must differ")
-
-# %% ../nbs/api/00_settings.ipynb #34ccc9d1
-def check_same(where, old: dict, new: dict):
-    "`ValueError` with both values unless the configurations are of the same run."
-    free = {"data", *NOTES, *(row.name for row in ROWS.values() if not row.identity)}
-    free -= {"steps"} if new["noise_schedule"] != "constant" else set()
-    if keys := sorted(key for key in new.keys() - free if old.get(key) != new[key]):
-        old_text, new_text = (
-            ", ".join(f"{key}={c.get(key)!r:.16}" for key in keys[:3]) for c in (old, new)
-        )
-        raise ValueError(f"{where} holds a run with {old_text}, not {new_text}")

@@ -460,9 +460,10 @@ def _of_classes(examples, ids):
 
 # %% ../nbs/api/02_sources.ipynb #bc6c8ddf
 def read_tfds(name, split="train", classes=None, size=None, data_dir=None, framing="crop"):
-    """A set that TFDS knows by name -> images, labels, names of all classes.
+    """A set that TFDS knows by name -> images (of `classes` only), labels of the whole set, all names.
 
-    Of `classes` alone are images read; their labels are those of the whole set."""
+    >>> images, labels, names = read_tfds("mnist", "test")  # doctest: +SKIP
+    """
     builder = _tfds_builder(name, data_dir)
     import tensorflow as tf
 

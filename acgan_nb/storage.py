@@ -19,7 +19,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from .hub import local
-from .settings import ROWS, Settings, check_config, is_config, nearest
+from .config import check_config, is_config
+from .settings import ROWS, Settings, nearest
 
 # %% auto #0
 __all__ = ['replacing', 'save_variables', 'load_variables', 'digest', 'results_folder', 'new_results_folder', 'pretrained_names']

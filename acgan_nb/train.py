@@ -54,7 +54,13 @@ with warnings.catch_warnings():
 def run_steps(gan, advance, start, plan: Plan, callbacks, caught=()):
     """Train from step `start` on, to the last or until a callback or a caught signal ends it.
 
-    `advance`: function that runs the next steps. `caught`: list of the signals that have arrived."""
+    `advance`: function that runs the next steps. `caught`: list of the signals that have arrived.
+
+    >>> gan, plan = keras.Sequential(), check_fit("digits", steps=2)
+    >>> run_steps(gan, lambda count: print("steps:", count), 0, plan, [])
+    steps: 1
+    steps: 1
+    """
     steps, per_epoch, step = plan.config["steps"], plan.steps_per_epoch, start
     params = dict(epochs=-(-steps // per_epoch), steps=per_epoch, verbose=0)
     callbacks = keras.callbacks.CallbackList(callbacks, model=gan, **params)
@@ -106,7 +112,11 @@ def noting_signals(names=("SIGINT", "SIGTERM", "SIGHUP")):
 
 # %% ../nbs/api/20_train.ipynb #1c807bb4
 class Training:
-    "Carries out a plan."
+    """Carries out a plan, the result of `check_fit`.
+
+    >>> Training(check_fit("digits", steps=1, verbose=False)).run().sample(3).shape
+    (1, 8, 8, 1)
+    """
 
     def __init__(self, plan: Plan):
         self.plan, self.config, self.directory = plan, dict(plan.config), plan.directory

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
+from .config import NOTES
 from .data import Dataset, check_outside, load
 from .directory import RunDirectory
 from .evaluation import check_classes, check_evaluation, compute_measures
@@ -25,7 +26,7 @@ from .evaluation import gan_train, sampler
 from .judges import judge_for
 from .metrics import images_for
 from .plan import as_dataset, check_fit
-from .settings import NOTES, PLAIN, ROWS, check_range, rows_of
+from .settings import PLAIN, ROWS, check_range, rows_of
 from .storage import check_no_link, check_own, read_json, replacing, write_json
 from .train import fit
 

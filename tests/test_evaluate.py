@@ -14,7 +14,7 @@ import tiny  # noqa: F401  # an architecture of the package then
 from click.testing import CliRunner
 from PIL import Image
 
-from acgan_nb import evaluation, judges, metrics, plots, runs
+from acgan_nb import evaluation, fidelity, judges, metrics, plots, runs
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, load
 from acgan_nb.sampling import class_probabilities
@@ -210,6 +210,22 @@ def test_features_of_another_judge(run):
     assert "Fréchet distance, digits" not in summary(report)
 
 
+def test_classifiers_of_samples_and_of_few_real_images_are_trained_alike(run, monkeypatch):
+    "However many samples there are; else GAN-train compares lengths of training."
+    few = replace(DIGITS, images=DIGITS.images[:300], labels=DIGITS.labels[:300], name="own")
+    trained = []
+
+    def no_training(data, test, recipe, seed):
+        trained.append((len(data), recipe.steps))
+        return test.labels >= 0
+
+    monkeypatch.setattr(evaluation, "_correct", no_training)
+    options = dict(judge=judges.load_judge("digits"), samples=100, pairs=3, gan_train_seeds=1)
+    evaluation.evaluate(Generator("real", run), train=few, test=TEST, **options)
+    steps = judges.recipe_for(few).steps
+    assert steps < 400 and trained == [(20_000, steps), (300, steps)]
+
+
 def test_evaluation_is_repeatable(reports, run):
     options = dict(train=DIGITS, test=TEST, samples=1000, gan_train_seeds=0)
     again = evaluation.evaluate(Generator("real", run), **options)
@@ -264,17 +280,17 @@ def test_fidelity_gets_png_folders(monkeypatch):
 
     def calculate_metrics(input1, input2, **options):
         for name, folder in (("samples", input1), ("real", input2)):
-            paths = sorted(evaluation.Path(folder).iterdir())
+            paths = sorted(Path(folder).iterdir())
             seen[name] = np.stack([np.asarray(Image.open(p)) for p in paths])
         seen["options"] = options
         return {"frechet_inception_distance": np.float64(12.5)}
 
     stub = SimpleNamespace(calculate_metrics=calculate_metrics)
     monkeypatch.setitem(sys.modules, "torch_fidelity", stub)
-    monkeypatch.setattr(evaluation.metadata, "version", lambda name: "0.4")
+    monkeypatch.setattr(fidelity.metadata, "version", lambda name: "0.4")
     gpu = SimpleNamespace(is_available=lambda: False)
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=gpu))
-    found = evaluation.fidelity_scores(DIGITS.images[:12], TEST.images[:9])
+    found = fidelity.fidelity_scores(DIGITS.images[:12], TEST.images[:9])
     assert found == {"torch_fidelity": "0.4", "frechet_inception_distance": 12.5}
     assert (seen["samples"] == DIGITS.images[:12].repeat(3, -1)).all()
     assert (seen["real"] == TEST.images[:9].repeat(3, -1)).all()
@@ -285,7 +301,7 @@ def test_fidelity_gets_png_folders(monkeypatch):
 def test_fidelity_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(ValueError, match=r"pip install \"acgan_nb\[fidelity\]\""):
-        evaluation.fidelity_scores(DIGITS.images[:2], TEST.images[:2])
+        fidelity.fidelity_scores(DIGITS.images[:2], TEST.images[:2])
 
 
 def test_two_stages_choose_the_better_generator(run):

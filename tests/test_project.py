@@ -26,9 +26,9 @@ CONFIG = CONFIG["DEFAULT"]
 NBS = ROOT / "nbs"
 NOTEBOOKS = sorted(NBS.rglob("[!.]*.ipynb"))
 PAGES = [p.relative_to(NBS).as_posix() for p in NOTEBOOKS]
-MODULES = "settings hub storage arrays sources data tables architectures devices losses heads models sampling gradients".split()
+MODULES = "settings config hub storage arrays sources data tables architectures devices losses heads models sampling gradients".split()
 MODULES += "randomness augment".split()
-MODULES += "gan loop neighbours metrics lite0 judges monitor directory export card runs callbacks start plan train plots".split()
+MODULES += "gan loop neighbours fidelity metrics lite0 judges monitor directory export card runs callbacks start plan train plots".split()
 MODULES += "evaluation report trials cluster sweeps terminal cli".split()
 PACKAGE = {path.stem: path for path in (ROOT / "acgan_nb").glob("*.py")}
 CODE = {m: PACKAGE[m].read_text(encoding="utf-8") for m in PACKAGE.keys() - {"_modidx"}}
@@ -357,10 +357,23 @@ def test_examples_in_docstrings_are_true(module, tmp_path, monkeypatch):
     assert not doctest.testmod(importlib.import_module(f"acgan_nb.{module}")).failed
 
 
+def examples(symbol):
+    return doctest.DocTestParser().get_examples(symbol.__doc__ or "")
+
+
 @pytest.mark.parametrize("name", LAZY.split())
 def test_what_the_package_offers_has_an_example(name):
-    assert name in dir(acgan_nb)
-    assert doctest.DocTestParser().get_examples(getattr(acgan_nb, name).__doc__)
+    assert name in dir(acgan_nb) and examples(getattr(acgan_nb, name))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_public_functions_and_classes_have_an_example(module):
+    "Exceptions have none: what raises them is elsewhere."
+    found = importlib.import_module(f"acgan_nb.{module}")
+    for name in getattr(found, "__all__", ()):
+        symbol = getattr(found, name)
+        if callable(symbol) and not (inspect.isclass(symbol) and issubclass(symbol, BaseException)):
+            assert examples(symbol), name
 
 
 def test_the_package_itself_is_imported_at_once():
@@ -383,7 +396,7 @@ LIVE = {"index.ipynb": "mnist_adc", "experiments/mnist.ipynb": "mnist", "experim
 @pytest.mark.parametrize("page", LIVE)
 def test_live_generator_of_a_page_is_written_with_the_site(page, site):
     "The page asks for what `acgan demo` has written, and names that generator's classes in its order."
-    from acgan_nb.settings import check_config
+    from acgan_nb.config import check_config
 
     [cell] = [text for text, _ in sources(site, page) if 'class="acgan-generator"' in text]
     [model] = re.findall(r'data-model="(\w+)"', cell)
