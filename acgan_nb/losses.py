@@ -234,10 +234,10 @@ def generator_loss(
     return terms["source"] + class_weight * terms["class"], terms
 
 # %% ../nbs/api/05_losses.ipynb #8089f604
-def source_probability(source_logits):
+def source_probability(logits):
     """Mean P(S=real|X), in [0, 1], of source logits (B,).
 
     >>> float(source_probability([0.0, 0.0]))
     0.5
     """
-    return ops.mean(ops.sigmoid(ops.cast(source_logits, "float32")))
+    return ops.mean(ops.sigmoid(ops.cast(logits, "float32")))
