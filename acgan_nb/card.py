@@ -128,7 +128,7 @@ def _head(name, config, step, license) -> str:
 # %% ../nbs/api/38_card.ipynb #ec778630
 LIMITS = """
 - GAN-test and the distances are made with a judge, a classifier trained on real images of these data (its name and hash are above). Measures
-  by judges of different names or hashes do not compare with each other, nor with a published FID.
+  by judges of different names or hashes are not comparable with each other, nor with a published FID.
 - The measures are of one training run; how much they vary from seed to seed is not known from it.
 - Samples are of the listed classes only, and they may resemble training images.
 """

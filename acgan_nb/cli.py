@@ -187,7 +187,7 @@ def _export(run, format, best, out):
     """Write RUN's averaged generator for other programs: .keras, .onnx, .tflite, or the folder
     of a SavedModel.
 
-    RUN is a run directory, an address or a generator of the package, as for sample."""
+    RUN is a run directory, a Hub address or a pretrained generator, as for sample."""
     from acgan_nb.export import check_export, default_path
     from acgan_nb.storage import find_run
 
@@ -208,7 +208,7 @@ def _export(run, format, best, out):
 def _demo(runs, outdir, runtime):
     """Write a page in which the generators of RUNS work in a browser, for any static web server.
 
-    A run is a run directory, an address or a generator of the package, as for sample."""
+    A run is a run directory, a Hub address or a pretrained generator, as for sample."""
     from acgan_nb.export import check_demo, demo_sizes, find_runtime, write_demo
     from acgan_nb.storage import find_run
 

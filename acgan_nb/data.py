@@ -263,7 +263,7 @@ def check_batch_size(batch_size, count):
 
 # %% ../nbs/api/03_data.ipynb #8ead9d01
 def batch_indices(count: int, batch_size: int = 100, *, seed: int = 0, start_step: int = 0):
-    """Endless stream of the image numbers (B,) of each step's batch, from `start_step` on.
+    """Endless stream of the image indices (B,) of each step's batch, from `start_step` on.
 
     The order is a function of (seed, epoch) alone; what is left of an epoch after its last full
     batch is dropped.

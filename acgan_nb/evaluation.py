@@ -77,8 +77,8 @@ def compute_measures(
 ) -> dict:
     """Every measure of uint8 images (N, H, W, C) with labels (N,) against real test images.
 
-    `judge` names classes; features and Inception score are those of `feature_judge` (default: the
-    judge). `pairs`: of images, per class, for MS-SSIM. Accuracies are in [0, 1].
+    `judge` classifies; features and Inception score are from `feature_judge` (default: `judge`).
+    `pairs`: number of image pairs per class for MS-SSIM. Accuracies are in [0, 1].
 
     >>> from acgan_nb import load
     >>> test = load("digits", "test").subset([3, 5])

@@ -330,8 +330,8 @@ def update_discriminator(self: ACGAN, real, real_labels, fake, fake_labels):
 def update_generator(self: ACGAN, fake, fake_labels, by_weights, view=lambda images: images):
     """One update of G. Returns what is logged.
 
-    `by_weights` turns the gradient by the images `fake` into those by G's weights; `view(fake)`
-    is what D sees of them."""
+    `by_weights` maps the gradient with respect to the images `fake` to the gradients with
+    respect to G's weights; `view(fake)` is what D sees of them."""
     weights = self.generator.trainable_variables
 
     def objective(fake):

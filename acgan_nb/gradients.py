@@ -45,7 +45,8 @@ def _jax_pullback(function, variables, inputs, state):
 def pullback(function, variables=(), inputs=(), state=()):
     """`function(*inputs)`, which returns a tensor and logs, and its vector-Jacobian product.
 
-    Returns (tensor, logs, back); `back(gradient)`: gradients by `variables`, then by `inputs`.
+    Returns (tensor, logs, back); `back(gradient)` gives the gradients with respect to `variables`,
+    then `inputs`.
     `state`: all variables that the function may read or update.
 
     >>> square = lambda x: (x**2, {})
@@ -76,7 +77,7 @@ def apply_gradients(optimizer, gradients, weights):
 
 # %% ../nbs/api/09_gradients.ipynb #db826ec8
 def global_norm(gradients):
-    """Euclidean norm over all gradients; a variable without influence has None.
+    """Euclidean norm over all gradients; None, for a variable without influence, is ignored.
 
     >>> float(global_norm([ops.array([3.0]), None, ops.array([4.0])]))
     5.0

@@ -53,7 +53,8 @@ def create(cls: Head, num_classes: int, next_seed) -> Head:
 def d_term(self: Head, outputs, labels, real: bool, count=None):
     """D's class term in nats, a scalar: D's `outputs` on images with `labels` (B,), -1 = unknown.
 
-    `real`: whether the images are; `count`: divide by this number, default the labelled ones."""
+    `real`: whether the images are real; `count`: divide by this number; default: the number of
+    labelled images."""
     return auxiliary_class_term(outputs, labels, real, count)
 
 

@@ -346,7 +346,8 @@ def _known_judges(folder) -> str:
 def load_judge(name: str, folder=None) -> Judge:
     """A shipped judge, one that `acgan judge` wrote to `folder`, or one by others.
 
-    Those are "inception" and "lite0". `ValueError` if there is none, or if the weights do not have the hash of the record.
+    Names of judges by others: "inception", "lite0". `ValueError` if there is no such judge, or if
+    the weights do not match the hash in the record.
 
     >>> judge = load_judge("digits")
     >>> judge.hash, judge.about["test_images"]
@@ -406,9 +407,10 @@ def make_judge(name: str, folder=".", *, seed: int = 0, data_dir=None) -> Judge:
 
 # %% ../nbs/api/14_judges.ipynb #81f6a4d0
 def recipe_for(data: Dataset) -> Recipe:
-    """The cheapest recipe for a data set: a shipped one without a start, or one by image size.
+    """The cheapest recipe for a data set: that of a shipped judge, or one by image size.
 
-    Few images are seen a hundred times each, in 200 steps at least, and not more often.
+    A judge whose training starts from another judge is not considered. By image size: 100 passes
+    over the data, but at least 200 steps, and at most 400 (up to 16 pixels) or 1,500.
 
     >>> recipe_for(Dataset(np.zeros((300, 8, 8, 1), "uint8"), np.zeros(300, int), "a")).steps
     234

@@ -20,7 +20,9 @@ __all__ = ['next_stop', 'TrainingSteps', 'training_steps']
 
 # %% ../nbs/api/12_loop.ipynb #1e72f1eb
 def next_stop(step: int, end: int, periods, steps_per_call: int) -> int:
-    """The first step after `step` that a period divides, at most `steps_per_call` on and at most `end`.
+    """The first step after `step` at which a call must end.
+
+    That is the next multiple of a period, `step + steps_per_call` or `end`, whichever is first.
 
     >>> next_stop(30, 100, periods=[50], steps_per_call=25)
     50

@@ -28,9 +28,10 @@ def feature_pair(a, b):
 
 # %% ../nbs/api/34_neighbours.ipynb #208b5fd7
 def _by_rows(reduce, points, others=None):
-    """`reduce(block, row)` of the distances between points (N, F) and others (M, F), by default themselves.
+    """Apply `reduce` to blocks of rows of the distance matrix of points and others; returns (N,).
 
-    A block (B, M) begins at a row; its values (B,) are put together again, (N,)."""
+    `points` (N, F); `others` (M, F), default: `points`. `reduce(block, row)` gets distances (B, M)
+    and the index of their first row, and returns B values."""
     from sklearn.metrics import pairwise_distances_chunked  # it takes a while to import
 
     return np.concatenate(list(pairwise_distances_chunked(points, others, reduce_func=reduce)))

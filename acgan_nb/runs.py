@@ -40,7 +40,8 @@ class Run:
     """A trained AC-GAN. `generator` is the averaged generator (EMA); `history` a dict of lists.
 
     `truncation`: latents are drawn from N(0, I) with every coordinate within this distance of 0.
-    `confidence`: resample until D gives the requested class at least this probability.
+    `confidence`: redraw, at most 30 times, until D gives the requested class at least this
+    probability; otherwise the best draw is kept, with a warning.
 
     >>> run = load_pretrained("digits")
     >>> run.sample(3, count=2).shape, run.step
@@ -156,9 +157,10 @@ def _padded(count):
 # %% ../nbs/api/17_runs.ipynb #bea53aca
 @patch
 def invert(self: Run, images, labels, steps: int = 200, restarts: int = 4, seed: int = 0) -> Inversion:
-    """The latents z from which the averaged generator draws these images best; as `z, images, error`.
+    """The latents whose generated images are closest to these, as `z, images, error`.
 
-    `images`: uint8 (N, H, W, C); `labels`: one class, or one for each image.
+    `images`: uint8 (N, H, W, C); `labels`: one class, id or name, or one for each image. `error`
+    (N,): mean squared difference of pixels in [-1, 1]. `ValueError` for images of another shape.
 
     >>> run = load_pretrained("digits")
     >>> z, images, error = run.invert(run.sample(3, count=2), 3, steps=5)
@@ -208,9 +210,10 @@ def load_run(
 ) -> Run:
     """A run from its directory, or from the Hub if that is `hf://USER/NAME`.
 
-    It has generator, history up to it and settings; D too if its weights are there.
+    Generator, history and settings; with `best`, the generator with the smallest Fréchet distance
+    and the history up to its step. D, if its weights are there, is always that of the last step.
 
-    D is always the last one. `FileNotFoundError` or `ValueError` in one line.
+    `FileNotFoundError` or `ValueError` in one line if there is no run or it is damaged.
 
     >>> load_run(results_folder("digits")).config["arch"]
     'digits'
@@ -346,7 +349,7 @@ def export(self: Run, path, format: str | None = None) -> Path:
 
     `format`: "keras", "onnx", "litert" or "saved_model", if the suffix does not tell.
     Inputs `z` (B, latent_dim) float32 and `labels` (B,) int32; output (B, H, W, C) float32 in [-1, 1].
-    `ValueError`, `ImportError` or `OSError` in one line if that cannot be.
+    `ValueError`, `ImportError` or `OSError` in one line if it cannot be written.
 
     >>> load_pretrained("digits").export("sevens.keras").name
     'sevens.keras'
@@ -360,8 +363,9 @@ def push_to_hub(
 ) -> str:
     """Publish the averaged generator on the Hugging Face Hub; returns the address of its page.
 
-    `name`: USER/NAME; `private`: if not as your account has it; `license`: of the weights, by the Hub's
-    identifier, as apache-2.0. Needs the extra `hub`. `ValueError`, `ImportError` or `OSError` in one line.
+    `name`: USER/NAME; `private`: True or False; None: the default of your account; `license`: of
+    the weights, an identifier of the Hub such as "apache-2.0". Needs the extra `hub`.
+    `ValueError`, `ImportError` or `OSError` in one line if it cannot be published.
     """
     return push(self, name, private, license)
 

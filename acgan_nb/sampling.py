@@ -153,10 +153,11 @@ class Inversion(NamedTuple):
 def invert(
     generator, images, labels, steps=200, restarts=4, seed=0, latent="normal", learning_rate=0.1
 ) -> Inversion:
-    """The latents from which G draws these images best: Adam on z, the best of several starts.
+    """GAN inversion: latents whose images are closest to these, by Adam on z.
 
-    `images`: uint8 (N, H, W, C); `labels`: class ids (N,); `latent`: as in `draw_latents`, uniform z stay
-    in [-1, 1]. All images are one batch, `restarts` times.
+    `images`: uint8 (N, H, W, C); `labels`: class ids (N,); `latent`: as in `draw_latents`; uniform
+    z stay in [-1, 1]. `restarts`: starting points per image, of which the best result is kept; all
+    are optimised as one batch.
 
     >>> from acgan_nb.models import build_generator
     >>> invert(build_generator("digits"), np.zeros((2, 8, 8, 1), "uint8"), [3, 7], steps=2).z.shape

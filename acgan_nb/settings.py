@@ -210,7 +210,7 @@ class Settings:
     seed: int = option(0, "Seed of weights, noise, latents and image order", part="gan", low=0)
     # what happens on the way
     save_every: int | None = option(
-        None, "Steps between checkpoints [default: an epoch]", low=1, recorded=False
+        None, "Steps between checkpoints [default: whole epochs, at least 100 steps]", low=1, recorded=False
     )
     save_minutes: float = option(
         10.0, "Minutes after which a checkpoint is due in any case", above=0, recorded=False
@@ -220,7 +220,7 @@ class Settings:
     )
     log_every: int = option(50, "Steps per row of the history", low=1, identity=False)
     feature_judge: str | None = option(
-        None, "Judge of their Fréchet distance [default: by data]", choices=("inception", "lite0"),
+        None, "Judge whose features give the evaluations' Fréchet distance [default: by data]", choices=("inception", "lite0"),
         flags=("features",)
     )
     tensorboard: bool = option(False, "TensorBoard logs in OUTDIR/tensorboard", recorded=False)

@@ -93,10 +93,10 @@ def with_channels(images, channels: int):
 
 # %% ../nbs/api/02_sources.ipynb #e35c44ab
 def _common_size(sizes, chosen):
-    """(H, W) that images of these sizes (width, height) get; None: each is as it is.
+    """Size (H, W) to which images of these sizes (width, height) are brought; None: no resizing.
 
-    `chosen`, if it is a size. If not, where sizes differ, squares of the median of the shorter
-    sides; if it is a function, its value for this (H, W)."""
+    `chosen`: a size, which is returned; or a function of the common (H, W); or None. If `sizes`
+    differ, the common one is a square with the median of the shorter sides."""
     if chosen is not None and not callable(chosen):
         return _pair(chosen)  # without a look at any image
     sizes = list(sizes)
@@ -460,7 +460,7 @@ def _of_classes(examples, ids):
 
 # %% ../nbs/api/02_sources.ipynb #bc6c8ddf
 def read_tfds(name, split="train", classes=None, size=None, data_dir=None, framing="crop"):
-    """A set that TFDS knows by name -> images (of `classes` only), labels of the whole set, all names.
+    """A TFDS data set by name -> images and labels of `classes` only, and the names of all classes.
 
     >>> images, labels, names = read_tfds("mnist", "test")  # doctest: +SKIP
     """

@@ -326,8 +326,8 @@ def fit(
 ) -> Run:
     """Train an AC-GAN (paper section 3). All input is checked first, with a one-line `ValueError`.
 
-    Later: `Diverged` if a loss is no longer finite, `Stopped` on Ctrl-C, SIGTERM or SIGHUP with an outdir,
-    `OSError` if a file cannot be written.
+    During training: `Diverged` if a loss or gradient is no longer finite; `Stopped` on Ctrl-C,
+    SIGTERM or SIGHUP if there is an outdir; `OSError` if a file cannot be written.
 
     >>> fit("digits", steps=1, verbose=False).sample(3, count=2).shape
     (2, 8, 8, 1)
