@@ -318,6 +318,7 @@ def test_what_the_user_asked_of_tensorflow_stays(asked):
 
 
 def test_keras_callbacks_and_tensorboard(tmp_path):
+    pytest.importorskip("tensorboard", reason="needs the extra `tensorboard`")
     log = keras.callbacks.CSVLogger(tmp_path / "keras.csv")
     stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs["g_loss"])
     options = dict(callbacks=[log, stop], tensorboard=True, verbose=False)
