@@ -37,14 +37,15 @@ def _accuracy(correct, labels, seed: int):
     return correct.mean(), std, metrics.class_means(correct, labels)
 
 # %% ../nbs/api/22_evaluation.ipynb #2591f781
-_LAST = {}  # (judge, images): features of the last real images
+_LAST = {}  # (judge, images): features of real images
 
 
 def _real_features(data: Dataset, judge: Judge):
-    "Features (N, F) of real images; those of the last call are kept."
+    "Features (N, F) of real images; the last two are kept, for two judges that take turns."
     key = judge.name, judge.hash, data.fingerprint
     if key not in _LAST:
-        _LAST.clear()
+        for old in list(_LAST)[:-1]:
+            del _LAST[old]
         _LAST[key] = judge.features(data.images)
     return _LAST[key]
 
