@@ -101,7 +101,7 @@ def test_the_card_says_what_it_is_and_what_it_is_not(folder):
         RUN.config["fingerprint"],
         "| `steps` | 3000 |",
         'load_run("hf://user/digits")',
-        "judges of different names or hashes do not compare",
+        "judges of different names or hashes are not comparable",
         "](samples.png)",
     ):
         assert part in text, part
