@@ -86,7 +86,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
 
     `history`: that of a `HistoryLogger`, which comes before it in the list of callbacks.
 
-    >>> TensorBoardScalars(new_history(), "runs/a/tensorboard")  # doctest: +SKIP
+    >>> TensorBoardScalars(new_history(False), "runs/a/tensorboard")  # doctest: +SKIP
     """
 
     def __init__(self, history, folder):

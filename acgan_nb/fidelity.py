@@ -37,7 +37,8 @@ def fidelity_scores(samples, real, *, cuda: bool | None = None, **options) -> di
     `samples`, `real`: uint8 (N, H, W, C). `options`: of `torch_fidelity.calculate_metrics`.
     `cuda`: use a GPU (default: if PyTorch finds one).
 
-    >>> samples = load_pretrained("cifar10").sample(range(10), count=1000)  # doctest: +SKIP
+    >>> from acgan_nb import load, load_pretrained
+    >>> samples = load_pretrained("cifar10").sample([*range(10)] * 100)  # doctest: +SKIP
     >>> fidelity_scores(samples, load("cifar10").images)  # doctest: +SKIP
     """
     torch_fidelity = check_installed()

@@ -15,7 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 from IPython.core.interactiveshell import InteractiveShell
 
-EXAMPLES = 300
+EXAMPLES = 200
 NAMES = "airplane automobile bird cat deer dog frog horse ship truck"  # TFDS finds them in the data
 
 
@@ -85,15 +85,31 @@ def make_alone(site, absent):
 
 def turn_down_judges(steps):
     "No classifier is trained for more steps than these, and in training few samples are judged."
-    from acgan_nb import judges, monitor
+    from acgan_nb import evaluation, judges, monitor
 
+    evaluation.RECIPES = {k: r for k, r in judges.RECIPES.items() if k != "cifar10_64"}  # the slowest
     recipe_for = judges.recipe_for
     judges.recipe_for = lambda data: replace(recipe_for(data), steps=steps)
     monitor.real_statistics = partial(monitor.real_statistics, samples=100)
 
 
+def turn_down_networks():
+    "The tables found first for an image size are of small networks: `fit` takes these by default."
+    sys.path.append(str(Path(__file__).parent))
+    from tiny import ARCHITECTURES, small
+
+    sys.path.pop()
+    tables = dict(ARCHITECTURES)
+    ARCHITECTURES.clear()
+    for size, channels in ((8, 1), (16, 3), (28, 1), (32, 3)):
+        ARCHITECTURES[f"small{size}"] = small((size, size, channels))
+    ARCHITECTURES.update(tables)
+
+
 def main(notebook, site, absent, skipped, mocked, judge_steps=None):
     """Run it in its folder, without cells SKIPPED; of the data sets MOCKED there is TFDS' mock.
+
+    With JUDGE_STEPS it is a dry run, in which networks are small and hardly trained.
 
     A thread of TensorFlow for each process: as many notebooks run at once as there are cores."""
     os.chdir(notebook.parent)
@@ -103,6 +119,7 @@ def main(notebook, site, absent, skipped, mocked, judge_steps=None):
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     if judge_steps:
         turn_down_judges(judge_steps)
+        turn_down_networks()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with tempfile.TemporaryDirectory() as folder:
         with mock(mocked, folder) if mocked else nullcontext():

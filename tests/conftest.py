@@ -14,6 +14,29 @@ SPREAD = "test_notebooks.py"
 LONGEST = "sweeps reliability evaluate jax devices gan cli export demo notebooks".split()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def graphs_run_as_they_were_traced():
+    "TensorFlow's graph optimiser takes longer than the few steps of a test. Children keep it."
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+@pytest.fixture
+def small_networks(monkeypatch):
+    "What a test trains on digits, if it names no architecture, is `tiny`."
+    import tiny  # noqa: F401  # an architecture of the package then
+    from acgan_nb.architectures import arch_for
+
+    def small_for(*size):
+        return "tiny" if size == (8, 8) else arch_for(*size)
+
+    monkeypatch.setattr("acgan_nb.plan.arch_for", small_for)
+
+
 @pytest.fixture(autouse=True)
 def no_figure_is_left_open():
     yield

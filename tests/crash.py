@@ -56,6 +56,8 @@ def train(begins, outdir, steps, fault, at, arch):
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+        quick = arch == "tiny"  # graphs that run a few times: not optimised
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": quick})
     if arch == "tiny":
         import tiny  # noqa: F401  # an architecture of the package then
     from acgan_nb.train import fit

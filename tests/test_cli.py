@@ -34,6 +34,7 @@ from acgan_nb.settings import ROWS
 from acgan_nb.storage import digest, results_folder
 from acgan_nb.train import Training, fit, load_pretrained, load_run, train_command
 
+pytestmark = pytest.mark.usefixtures("small_networks")
 COMMANDS = sorted(main.commands)
 OPTIONS = {option.name: option for option in main.commands["train"].params}
 PLAIN = {"config": None, "outdir": Path("runs/digits"), "resume": True, "verbose": True}  # no settings
@@ -273,7 +274,7 @@ def test_run_directory(digits):
 
 
 def test_resumed_run_is_the_whole_run(digits):
-    whole = fit("digits", steps=5, log_every=1, verbose=False)
+    whole = fit("digits", arch="digits", steps=5, log_every=1, verbose=False)
     resumed = load_run(digits)
     assert resumed.history["d_loss"] == whole.history["d_loss"]
     assert digest(resumed.gan.weights) == digest(whole.gan.weights)
@@ -435,7 +436,7 @@ def test_a_run_that_was_stopped_before_its_first_row(tmp_path):
     run = load_run(tmp_path)
     assert run.history["step"] == [] and run.step > 0
     again = acgan("train", "digits", "--steps", run.step, "--outdir", tmp_path, "--quiet")
-    assert f"{run.step} steps of digits in 0 s" in again
+    assert f"{run.step} steps of tiny in 0 s" in again
 
 
 def test_a_report_that_cannot_be_written_was_printed(digits, tmp_path):

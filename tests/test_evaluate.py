@@ -27,6 +27,7 @@ from acgan_nb.storage import load_variables, save_variables
 from acgan_nb.train import fit, load_run
 
 DIGITS, TEST = load("digits"), load("digits", "test")
+pytestmark = pytest.mark.usefixtures("small_networks")
 GOALS = {"digits": 0.98, "mnist": 0.992, "cifar10_16": 0.73, "cifar10_32": 0.87, "cifar10_64": 0.88}
 
 

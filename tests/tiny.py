@@ -5,16 +5,22 @@ time of "digits", and XLA compiles it in seconds."""
 
 from acgan_nb.models import ARCHITECTURES, Architecture, Row
 
-ARCHITECTURES["tiny"] = Architecture(
-    (
-        Row("Linear", None, None, 8, False, 0, "relu"),
-        Row("TConv", 5, 2, 8, True, 0, "relu"),
-        Row("TConv", 5, 2, 1, False, 0, "tanh"),
-    ),
-    (
-        Row("Conv", 3, 2, 8, False, 0.5, "leaky_relu"),
-        Row("Conv", 3, 2, 8, True, 0.5, "leaky_relu"),
-    ),
-    (8, 8, 1),
-    100,
-)
+
+def small(image_shape):
+    "Two small networks for images (H, W, C)."
+    return Architecture(
+        (
+            Row("Linear", None, None, 8, False, 0, "relu"),
+            Row("TConv", 5, 2, 8, True, 0, "relu"),
+            Row("TConv", 5, 2, image_shape[-1], False, 0, "tanh"),
+        ),
+        (
+            Row("Conv", 3, 2, 8, False, 0.5, "leaky_relu"),
+            Row("Conv", 3, 2, 8, True, 0.5, "leaky_relu"),
+        ),
+        image_shape,
+        100,
+    )
+
+
+ARCHITECTURES["tiny"] = small((8, 8, 1))
