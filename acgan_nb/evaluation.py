@@ -16,7 +16,7 @@ from . import metrics
 from .data import Dataset, as_images, as_labels
 from .fidelity import check_installed, fidelity_scores
 from .sampling import class_probabilities, generate, interpolate
-from .judges import Judge, RECIPES, judge_for, load_judge, recipe_for, train_judge
+from .judges import Judge, RECIPES, judge_for, load_judge, recipe_for, train_judges
 from .runs import Run, run_data
 from .settings import EVALUATION, check_range, complete, nearest
 from .storage import digest, folder_name
@@ -44,8 +44,8 @@ def _real_features(data: Dataset, judge: Judge):
     "Features (N, F) of real images; the last two are kept, for two judges that take turns."
     key = judge.name, judge.hash, data.fingerprint
     if key not in _LAST:
-        for old in list(_LAST)[:-1]:
-            del _LAST[old]
+        if len(_LAST) > 1:
+            del _LAST[next(iter(_LAST))]
         _LAST[key] = judge.features(data.images)
     return _LAST[key]
 
@@ -117,13 +117,15 @@ def _gan_train_scores(correct, labels) -> dict:
 _CORRECT = {}  # (images, classes, test images, recipe, seed): which test images are classified correctly
 
 
-def _correct(data: Dataset, test: Dataset, recipe, seed: int):
-    "Bool (M,): the test images that a classifier trained on `data` gets right."
-    key = data.fingerprint, data.num_classes, test.fingerprint, recipe, seed
-    if key not in _CORRECT:
-        classifier = train_judge(data, recipe, name="GAN-train classifier", seed=seed)
-        _CORRECT[key] = classifier(test.images) == test.labels
-    return _CORRECT[key]
+def _correct(datas, test: Dataset, recipe, seeds):
+    "Bool (seeds, M): the test images that a classifier trained on each of `datas` gets right."
+    keys = [(d.fingerprint, d.num_classes, test.fingerprint, recipe, s) for d, s in zip(datas, seeds)]
+    new = {key: each for key, each in zip(keys, zip(datas, seeds)) if key not in _CORRECT}
+    if new:
+        datas, seeds = zip(*new.values())
+        classifiers = train_judges(datas, recipe, seeds, "GAN-train classifiers")
+        _CORRECT.update((key, c(test.images) == test.labels) for key, c in zip(new, classifiers))
+    return [_CORRECT[key] for key in keys]
 
 # %% ../nbs/api/22_evaluation.ipynb #b7c1d2e4
 def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | None = None) -> dict:
@@ -138,19 +140,18 @@ def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | N
     (359, 1)
     """
     check_range("seeds", seeds, 1, whole=True)
-    correct = []
-    for s in range(seed + 1, seed + 1 + seeds):
-        data = draw(s)
+    numbers = range(seed + 1, seed + 1 + seeds)
+    datas = [draw(number) for number in numbers]
+    for data in datas:
         if missing := np.flatnonzero(data.class_counts == 0).tolist():
             name = data.class_names[missing[0]]
             warnings.warn(f"GAN-train on no image of class {name!r}", stacklevel=2)
-        recipe = recipe_for(data)
-        recipe = recipe if steps is None else replace(recipe, steps=steps)
-        correct.append(_correct(data, test, recipe, s))
+    recipe = recipe_for(datas[0])
+    recipe = recipe if steps is None else replace(recipe, steps=steps)
     return _to_json({
-        **_gan_train_scores(correct, test.labels),
+        **_gan_train_scores(_correct(datas, test, recipe, numbers), test.labels),
         "gan_train_seeds": seeds,
-        "gan_train_images": len(data),
+        "gan_train_images": len(datas[0]),
         "gan_train_steps": recipe.steps,
         "gan_train_pixels": recipe.size,
     })
@@ -382,11 +383,6 @@ def _columns(run: Run, train: Dataset, options: dict) -> dict:
     }
 
 # %% ../nbs/api/22_evaluation.ipynb #df0068f0
-def _recipe_of(train: Dataset):
-    "How GAN-train's classifiers are trained on samples and on real images, however many these are."
-    return recipe_for(train.subset(range(train.num_classes)))  # the labelled images
-
-
 def _measure_column(data: Dataset, draw, test: Dataset, judge, feature_judge, options: dict):
     "Every measure of one column; GAN-train too, if it is asked for."
     seed, seeds = options["seed"], options["gan_train_seeds"]
@@ -449,7 +445,7 @@ def evaluate(
     if not judge.fits(train):
         raise ValueError(f"judge {judge.name!r} was not trained on the classes of {train.name!r}")
     feature_judge = feature_judge or judge
-    options["gan_train_steps"] = options["gan_train_steps"] or _recipe_of(train).steps
+    options["gan_train_steps"] = options["gan_train_steps"] or recipe_for(train).steps
     columns = _columns(run, train, options)
     report = {"run": _describe_run(run), **_describe_judges(judge, feature_judge, test)}
     report["settings"] = _describe_settings(train, test, options)

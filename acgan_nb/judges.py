@@ -203,46 +203,45 @@ def _learning_rates(peak, steps):
 
 # %% ../nbs/api/14_judges.ipynb #e58c68e6
 @lru_cache(maxsize=4)
-def _classifier(size, channels, num_classes, widths, weight_decay):
-    "A network with logits as its only output, compiled for training. The trainings share its variables."
-    network = judge_network(size, channels, num_classes, widths)
-    classifier = keras.Model(network.input, network.output[1])
+def _classifiers(count, size, channels, num_classes, widths, weight_decay):
+    "(`count` networks, one model of all their logits, compiled). All trainings share its variables."
+    networks = [judge_network(size, channels, num_classes, widths) for _ in range(count)]
+    together = keras.Model([n.input for n in networks], [n.output[1] for n in networks])
     sgd = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=weight_decay)
-    sgd.build(classifier.trainable_variables)
+    sgd.build(together.trainable_variables)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     xla = False if keras.backend.backend() == "tensorflow" else "auto"
-    classifier.compile(sgd, loss, jit_compile=xla)
-    return classifier
+    together.compile(sgd, [loss] * count, jit_compile=xla)
+    return networks, together
 
 # %% ../nbs/api/14_judges.ipynb #edfb2dcc
-def _start(classifier, weights):
-    "Set the classifier's weights; its optimizer forgets the training before."
-    classifier.set_weights(weights)
-    for variable in classifier.optimizer.variables:
+def _batches_side_by_side(datas, recipe, seeds, name):
+    "Batches (images of each data set, targets of each), and a progress bar."
+    rngs = map(np.random.default_rng, seeds)
+    each = [_training_batches(data, recipe, rng) for data, rng in zip(datas, rngs)]
+    for _ in tqdm(range(recipe.steps), f"train {name}", delay=5, leave=False):
+        yield tuple(zip(*map(next, each)))
+
+
+def _train_cycle(datas, recipe, name, seeds, peak, networks):
+    "Train new networks for one cycle, from the weights of `networks`; one of each data set and seed."
+    shape = recipe.size, datas[0].images.shape[-1], datas[0].num_classes
+    training, together = _classifiers(len(datas), *shape, recipe.widths, recipe.weight_decay)
+    for new, network in zip(training, networks):
+        new.set_weights(network.get_weights())
+    for variable in together.optimizer.variables:  # it forgets the training before
         variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
-
-
-def _train_cycle(data, recipe, name, seed, peak, start):
-    "A network trained for one cycle, from the weights of the network `start` or from scratch."
-    shape = recipe.size, data.images.shape[-1], data.num_classes
-    network = judge_network(*shape, recipe.widths, seed)
-    if start is not None:
-        network.set_weights(start.get_weights())
-    classifier = _classifier(*shape, recipe.widths, recipe.weight_decay)
-    _start(classifier, network.get_weights())
     rates = _learning_rates(peak, recipe.steps)
 
     def set_rate(step, logs):
-        classifier.optimizer.learning_rate = rates[step]
+        together.optimizer.learning_rate = rates[step]
 
     schedule = keras.callbacks.LambdaCallback(on_train_batch_begin=set_rate)
-    batches = _training_batches(data, recipe, np.random.default_rng(seed))
-    progress = tqdm(range(recipe.steps), f"train {name}", delay=5, leave=False)
-    batches = (batch for _, batch in zip(progress, batches))
     options = dict(steps_per_epoch=recipe.steps, shuffle=False, verbose=0)
-    classifier.fit(batches, callbacks=[schedule], **options)
-    network.set_weights([w.astype("float16").astype("float32") for w in classifier.get_weights()])
-    return network
+    batches = _batches_side_by_side(datas, recipe, seeds, name)
+    together.fit(batches, callbacks=[schedule], **options)
+    for network, new in zip(networks, training):
+        network.set_weights([w.astype("float16").astype("float32") for w in new.get_weights()])
 
 # %% ../nbs/api/14_judges.ipynb #b38c9751
 def _provenance(data, recipe, seed, start):
@@ -257,6 +256,23 @@ def _provenance(data, recipe, seed, start):
         "versions": {p: metadata.version(p) for p in ("keras", "numpy", keras.backend.backend())},
     }
 
+# %% ../nbs/api/14_judges.ipynb #dda1cc41
+def train_judges(datas, recipe: Recipe, seeds, name: str, start: Judge | None = None) -> list:
+    "A judge of each data set and seed, trained side by side; see `train_judge`. Equal shapes."
+    began, datas = time.perf_counter(), [data.subset(range(data.num_classes)) for data in datas]
+    shape = recipe.size, datas[0].images.shape[-1], datas[0].num_classes
+    networks = [judge_network(*shape, recipe.widths, seed) for seed in seeds]
+    for network in networks if start else ():
+        network.set_weights(start.network.get_weights())
+    for cycle, peak in enumerate(recipe.learning_rates):
+        _train_cycle(datas, recipe, name, [seed + cycle for seed in seeds], peak, networks)
+    seconds, judges = round(time.perf_counter() - began, 1), []
+    for network, data, seed in zip(networks, datas, seeds):
+        about = {"judge": name, "hash": digest(network.weights)}
+        about |= {**_provenance(data, recipe, seed, start), "seconds": seconds}
+        judges.append(Judge(name, network, recipe.mirror, about))
+    return judges
+
 # %% ../nbs/api/14_judges.ipynb #bfffbed3
 def train_judge(
     data: Dataset, recipe: Recipe, *, name=None, seed: int = 0, start: Judge | None = None
@@ -270,14 +286,7 @@ def train_judge(
     ('mine', ['0', '1', '2'])
     """
     check_range("seed", seed, 0, whole=True)
-    began, data = time.perf_counter(), data.subset(range(data.num_classes))
-    name, network = name or f"judge of {data.name}", start and start.network
-    for cycle, peak in enumerate(recipe.learning_rates):
-        network = _train_cycle(data, recipe, name, seed + cycle, peak, network)
-    about = {"judge": name, "hash": digest(network.weights)}
-    about |= _provenance(data, recipe, seed, start)
-    about["seconds"] = round(time.perf_counter() - began, 1)
-    return Judge(name, network, recipe.mirror, about)
+    return train_judges([data], recipe, [seed], name or f"judge of {data.name}", start)[0]
 
 # %% ../nbs/api/14_judges.ipynb #f9e7bef4
 def save_judge(judge: Judge, folder):
@@ -390,7 +399,7 @@ def make_judge(name: str, folder=".", *, seed: int = 0, data_dir=None) -> Judge:
 
     The shell's `acgan judge`. `OSError` if the folder cannot be written.
 
-    >>> make_judge("mnist", "judges").about["accuracy"]  # doctest: +SKIP
+    >>> make_judge("digits", "judges").about["accuracy_on_real_test"]  # doctest: +SKIP
     """
     check_choice("judge", name, tuple(RECIPES))
     recipe, folder = RECIPES[name], Path(folder).expanduser()
@@ -410,7 +419,7 @@ def recipe_for(data: Dataset) -> Recipe:
     """The cheapest recipe for a data set: that of a shipped judge, or one by image size.
 
     A judge whose training starts from another judge is not considered. By image size: 100 passes
-    over the data, but at least 200 steps, and at most 400 (up to 16 pixels) or 1,500.
+    over the labelled images, but at least 200 steps, and at most 400 (up to 16 pixels) or 1,500.
 
     >>> recipe_for(Dataset(np.zeros((300, 8, 8, 1), "uint8"), np.zeros(300, int), "a")).steps
     234
@@ -420,7 +429,8 @@ def recipe_for(data: Dataset) -> Recipe:
             return recipe
     side = min(*data.image_shape[:2], 64)
     widths, steps = ((32, 64), 400) if side <= 16 else ((16, 32, 64), 1500)
-    return Recipe(data.name, side, widths, min(steps, max(200, 100 * len(data) // 128)))
+    labelled = int(np.sum(data.labels >= 0))
+    return Recipe(data.name, side, widths, min(steps, max(200, 100 * labelled // 128)))
 
 # %% ../nbs/api/14_judges.ipynb #c44274cc
 def _shipped_judge(data):
