@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
+from pathlib import Path
 
+import keras
 import numpy as np
 
 from . import metrics
@@ -19,7 +23,7 @@ from .sampling import class_probabilities, generate, interpolate
 from .judges import Judge, RECIPES, judge_for, load_judge, recipe_for, train_judges
 from .runs import Run, run_data
 from .settings import EVALUATION, check_range, complete, nearest
-from .storage import digest, folder_name
+from .storage import digest, folder_name, read_json, results_folder
 
 # %% auto #0
 __all__ = ['compute_measures', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting',
@@ -361,15 +365,26 @@ def _describe_judges(judge: Judge, feature_judge: Judge, test: Dataset) -> dict:
 # %% ../nbs/api/22_evaluation.ipynb #c839e2f3
 def _describe_settings(train: Dataset, test: Dataset, options: dict) -> dict:
     "Everything else that the numbers depend on."
+    packages = "keras", "numpy", "scikit-learn"
     return {
-        "seed": options["seed"],
-        "pairs": options["pairs"],
         "ms_ssim": metrics.ms_ssim_configuration(*train.images.shape[1:3]),
         "test_images": len(test),
         "test_fingerprint": test.fingerprint,
         "train_fingerprint": train.fingerprint,
-        "versions": {p: metadata.version(p) for p in ("keras", "numpy", "scikit-learn")},
+        **{name: options[name] for name in options if name not in ("fidelity", "fresh")},
+        "versions": {p: metadata.version(p) for p in (*packages, keras.backend.backend())},
     }
+
+# %% ../nbs/api/22_evaluation.ipynb #7eef721b
+def _known_real_column(report: dict, run: Run) -> dict:
+    "`real` of an earlier report with the same judges and settings, and `real_from`; empty if none."
+    own = Path(run.outdir).glob("report*.json") if run.outdir else ()
+    for path in (*sorted(own), *sorted(results_folder().glob("*/report*.json"))):
+        with suppress(ValueError, OSError):
+            other = read_json(path, lambda other: {**other, "real": dict(other["real"])})
+            if all(other.get(key) == report[key] for key in ("judge", "features", "settings")):
+                return {"real": other["real"], "real_from": f"{path.parent.name}/{path.name}"}
+    return {}
 
 # %% ../nbs/api/22_evaluation.ipynb #5826cf7e
 def _columns(run: Run, train: Dataset, options: dict) -> dict:
@@ -430,7 +445,8 @@ def evaluate(
 
     `train`, `test`: real images, by default those the run was trained on and their test split.
     `judge`: of classes, by default `judge_for` the data; `feature_judge`: for distances and
-    Inception score, such as `inception()`, by default the judge. `options`: see `EVALUATION`.
+    Inception score, by default the judge. `options`: see `EVALUATION`. The measures of real images
+    may be those of an earlier report, then named in `real_from`; `fresh=True` measures them again.
     `report.summary` and `report.save_report` take the result.
 
     >>> from acgan_nb import load_pretrained
@@ -449,8 +465,12 @@ def evaluate(
     columns = _columns(run, train, options)
     report = {"run": _describe_run(run), **_describe_judges(judge, feature_judge, test)}
     report["settings"] = _describe_settings(train, test, options)
+    report = _to_json(report)
+    known = {} if options["fresh"] else _known_real_column(report, run)
     for name, column in columns.items():
-        report[name] = _measure_column(*column, test, judge, feature_judge, options)
+        measure = partial(_measure_column, *column, test, judge, feature_judge, options)
+        report[name] = known.get(name) or measure()
+    report |= known
     samples, _ = columns["generated"]
     if options["fidelity"]:
         report["fidelity"] = fidelity_scores(samples.images, train.images)

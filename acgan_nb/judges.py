@@ -202,16 +202,24 @@ def _learning_rates(peak, steps):
     return np.where(step < warmup, rising, falling)
 
 # %% ../nbs/api/14_judges.ipynb #e58c68e6
+class _Together(keras.Model):
+    "Networks side by side: the loss is the sum of their cross-entropies."
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        each = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+        return sum(map(each, *map(keras.tree.flatten, (y, y_pred))))
+
+
 @lru_cache(maxsize=4)
 def _classifiers(count, size, channels, num_classes, widths, weight_decay):
     "(`count` networks, one model of all their logits, compiled). All trainings share its variables."
     networks = [judge_network(size, channels, num_classes, widths) for _ in range(count)]
-    together = keras.Model([n.input for n in networks], [n.output[1] for n in networks])
+    logits = [n.output[1] for n in networks]
+    together = _Together([n.input for n in networks], logits, name="together")
     sgd = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=weight_decay)
     sgd.build(together.trainable_variables)
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     xla = False if keras.backend.backend() == "tensorflow" else "auto"
-    together.compile(sgd, [loss] * count, jit_compile=xla)
+    together.compile(sgd, jit_compile=xla)
     return networks, together
 
 # %% ../nbs/api/14_judges.ipynb #edfb2dcc

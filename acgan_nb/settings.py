@@ -353,6 +353,7 @@ EVALUATION = {row.name: row for row in (
     Row("gan_train_steps", int, None, "Steps of each [default: those of a judge of the training images]",
         low=1, optional=True),
     Row("fidelity", bool, False, "Also IS, FID and KID by torch-fidelity"),
+    Row("fresh", bool, False, "Measure real images again, even if an earlier report has their measures"),
     Row("seed", int, 0, "Seed of samples, subsets and classifiers", low=0),
 )}
 

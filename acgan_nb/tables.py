@@ -159,7 +159,10 @@ def _overfitting_remark(report: dict) -> str:
 def remarks_on(report: dict) -> list[str]:
     "What the table does not say, a line each: the judge and counts first."
     remarks = (_judge_remark, _class_remark, _diversity_remark, _ms_ssim_remark)
-    return [remark(report) for remark in (*remarks, _overfitting_remark)]
+    lines = [remark(report) for remark in (*remarks, _overfitting_remark)]
+    if source := report.get("real_from"):
+        lines.append(f"the measures of real images are those of {source}: same images, judges and options")
+    return lines
 
 # %% ../nbs/api/35_tables.ipynb #9365b994
 def summary(report: dict) -> str:

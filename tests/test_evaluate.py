@@ -216,15 +216,33 @@ def test_classifiers_of_samples_and_of_few_real_images_are_trained_alike(run, mo
     few = replace(DIGITS, images=DIGITS.images[:300], labels=DIGITS.labels[:300], name="own")
     trained = []
 
-    def no_training(data, test, recipe, seed):
-        trained.append((len(data), recipe.steps))
-        return test.labels >= 0
+    def no_training(datas, test, recipe, seeds):
+        trained.extend((len(data), recipe.steps) for data in datas)
+        return [test.labels >= 0 for _ in datas]
 
     monkeypatch.setattr(evaluation, "_correct", no_training)
     options = dict(judge=judges.load_judge("digits"), samples=100, pairs=3, gan_train_seeds=1)
     evaluation.evaluate(Generator("real", run), train=few, test=TEST, **options)
     steps = judges.recipe_for(few).steps
     assert steps < 400 and trained == [(20_000, steps), (300, steps)]
+
+
+def test_real_images_are_measured_once(run, tmp_path, monkeypatch):
+    "For all reports with the same judges and options; the numbers are those of measuring again."
+    measured, measure = [], evaluation._measure_column
+    there = replace(run, outdir=tmp_path)
+    options = dict(samples=100, pairs=3, gan_train_seeds=2, gan_train_samples=200, gan_train_steps=2)
+    first = evaluation.evaluate(there, **options)
+    assert "real_from" not in first
+    (tmp_path / "report_truncation_1.5.json").write_text(json.dumps(first))
+    monkeypatch.setattr(evaluation, "_measure_column", lambda *a: measured.append(len(a[0])) or measure(*a))
+    again = evaluation.evaluate(there, **options)
+    assert len(measured) == 1
+    assert again.pop("real_from") == f"{tmp_path.name}/report_truncation_1.5.json" and again == first
+    assert evaluation.evaluate(there, fresh=True, **options) == first and len(measured) == 3
+    other = evaluation.evaluate(there, **options | dict(gan_train_steps=1))
+    assert len(measured) == 5 and other["real"] != first["real"]
+    assert list(first) == list(again)
 
 
 def test_evaluation_is_repeatable(reports, run):
