@@ -9,7 +9,6 @@ import json
 import warnings
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -464,13 +463,11 @@ def evaluate(
     options["gan_train_steps"] = options["gan_train_steps"] or recipe_for(train).steps
     columns = _columns(run, train, options)
     report = {"run": _describe_run(run), **_describe_judges(judge, feature_judge, test)}
-    report["settings"] = _describe_settings(train, test, options)
-    report = _to_json(report)
-    known = {} if options["fresh"] else _known_real_column(report, run)
-    for name, column in columns.items():
-        measure = partial(_measure_column, *column, test, judge, feature_judge, options)
-        report[name] = known.get(name) or measure()
-    report |= known
+    report = _to_json(report | {"settings": _describe_settings(train, test, options)})
+    if not options["fresh"]:
+        report |= _known_real_column(report, run)
+    for name in [name for name in columns if name not in report]:
+        report[name] = _measure_column(*columns[name], test, judge, feature_judge, options)
     samples, _ = columns["generated"]
     if options["fidelity"]:
         report["fidelity"] = fidelity_scores(samples.images, train.images)

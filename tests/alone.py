@@ -85,11 +85,13 @@ def make_alone(site, absent):
 
 def turn_down_judges(steps):
     "No classifier is trained for more steps than these, and in training few samples are judged."
-    from acgan_nb import evaluation, judges, monitor
+    from acgan_nb import judges
 
-    evaluation.RECIPES = {k: r for k, r in judges.RECIPES.items() if k != "cifar10_64"}  # the slowest
     recipe_for = judges.recipe_for
     judges.recipe_for = lambda data: replace(recipe_for(data), steps=steps)
+    from acgan_nb import evaluation, monitor  # which takes `recipe_for` as it is now
+
+    evaluation.RECIPES = {k: r for k, r in judges.RECIPES.items() if k != "cifar10_64"}  # the slowest
     monitor.real_statistics = partial(monitor.real_statistics, samples=100)
 
 

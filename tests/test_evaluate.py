@@ -242,7 +242,6 @@ def test_real_images_are_measured_once(run, tmp_path, monkeypatch):
     assert evaluation.evaluate(there, fresh=True, **options) == first and len(measured) == 3
     other = evaluation.evaluate(there, **options | dict(gan_train_steps=1))
     assert len(measured) == 5 and other["real"] != first["real"]
-    assert list(first) == list(again)
 
 
 def test_evaluation_is_repeatable(reports, run):
