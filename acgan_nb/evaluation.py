@@ -143,16 +143,19 @@ def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | N
     (359, 1)
     """
     check_range("seeds", seeds, 1, whole=True)
-    numbers = range(seed + 1, seed + 1 + seeds)
-    datas = [draw(number) for number in numbers]
-    for data in datas:
-        if missing := np.flatnonzero(data.class_counts == 0).tolist():
-            name = data.class_names[missing[0]]
-            warnings.warn(f"GAN-train on no image of class {name!r}", stacklevel=2)
-    recipe = recipe_for(datas[0])
-    recipe = recipe if steps is None else replace(recipe, steps=steps)
+    numbers, correct = range(seed + 1, seed + 1 + seeds), []
+    size = 3 if min(test.image_shape[:2]) <= 16 else 1  # classifiers, and data sets in memory, at once
+    for group in (numbers[i : i + size] for i in range(0, seeds, size)):
+        datas = [draw(number) for number in group]
+        for data in datas:
+            if missing := np.flatnonzero(data.class_counts == 0).tolist():
+                name = data.class_names[missing[0]]
+                warnings.warn(f"GAN-train on no image of class {name!r}", stacklevel=2)
+        recipe = recipe_for(datas[0])
+        recipe = recipe if steps is None else replace(recipe, steps=steps)
+        correct += _correct(datas, test, recipe, group)
     return _to_json({
-        **_gan_train_scores(_correct(datas, test, recipe, numbers), test.labels),
+        **_gan_train_scores(correct, test.labels),
         "gan_train_seeds": seeds,
         "gan_train_images": len(datas[0]),
         "gan_train_steps": recipe.steps,

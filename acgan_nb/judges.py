@@ -232,7 +232,7 @@ def _batches_side_by_side(datas, recipe, seeds, name):
 
 
 def _train_cycle(datas, recipe, name, seeds, peak, networks):
-    "Train new networks for one cycle, from the weights of `networks`; one of each data set and seed."
+    "Train `networks` for one cycle, side by side: one of each data set and seed."
     shape = recipe.size, datas[0].images.shape[-1], datas[0].num_classes
     training, together = _classifiers(len(datas), *shape, recipe.widths, recipe.weight_decay)
     for new, network in zip(training, networks):

@@ -227,6 +227,21 @@ def test_classifiers_of_samples_and_of_few_real_images_are_trained_alike(run, mo
     assert steps < 400 and trained == [(20_000, steps), (300, steps)]
 
 
+@pytest.mark.parametrize(("side", "groups"), [(16, [3, 2]), (28, [1] * 5)])
+def test_many_classifiers_do_not_fill_the_memory(side, groups, monkeypatch):
+    "Small ones are trained three at a time, large ones one by one."
+    trained = []
+
+    def no_training(datas, test, recipe, seeds):
+        trained.append(len(datas))
+        return [test.labels >= 0 for _ in datas]
+
+    monkeypatch.setattr(evaluation, "_correct", no_training)
+    large = load("digits", "test", size=side)
+    assert evaluation.gan_train(lambda seed: large, large, seeds=5)["gan_train"] == 1
+    assert trained == groups
+
+
 def test_real_images_are_measured_once(run, tmp_path, monkeypatch):
     "For all reports with the same judges and options; the numbers are those of measuring again."
     measured, measure = [], evaluation._measure_column
