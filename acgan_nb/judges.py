@@ -9,7 +9,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +23,7 @@ from tqdm import tqdm
 from .data import Dataset, as_images, as_labels, from_pixels, load
 from .lite0 import lite0_network
 from .models import BatchNormalization
+from .sampling import inference
 from .settings import check_choice, check_range
 from .sources import resize
 from .devices import check_backend
@@ -127,15 +128,20 @@ def _batches(self: Judge, images):
 @patch
 def probabilities(self: Judge, images) -> np.ndarray:
     "P(class | image) of uint8 images (N, H, W, C), (N, K) in float64; rows sum to 1."
-    return np.concatenate([self._softmax(x) for x in self._batches(images)])
+    run, count = self._inference(images), 2 if self.mirror else 1
+    views = ([x, x[:, :, ::-1]][:count] for x in self._batches(images))
+    return np.concatenate([_softmax(run, each) for each in views])
+
+
+def _softmax(run, views):
+    "Probabilities (B, K), the mean over views of one batch of floats (B, H, W, C)."
+    return np.mean([softmax(run(x)[1].astype("float64"), axis=1) for x in views], axis=0)
 
 
 @patch
-def _softmax(self: Judge, x):
-    "Probabilities (B, K) of one batch of floats (B, H, W, C)."
-    views = [x, x[:, :, ::-1]] if self.mirror else [x]
-    logits = [self.network.predict_on_batch(view)[1].astype("float64") for view in views]
-    return np.mean([softmax(each, axis=1) for each in logits], axis=0)
+def _inference(self: Judge, images):
+    "The network in inference mode, for about as many batches as these images make."
+    return inference(self.network, len(images) * self.network.input_shape[1] ** 2 // 2**19)
 
 # %% ../nbs/api/14_judges.ipynb #131f39b0
 @patch
@@ -147,7 +153,7 @@ def __call__(self: Judge, images) -> np.ndarray:
 @patch
 def features(self: Judge, images) -> np.ndarray:
     "Input of the last layer, (N, F) in float32, for uint8 images (N, H, W, C)."
-    run = self.network.predict_on_batch
+    run = self._inference(images)
     return np.concatenate([run(x)[0] for x in self._batches(images)])
 
 # %% ../nbs/api/14_judges.ipynb #2f156059
@@ -268,8 +274,8 @@ def _provenance(data, recipe, seed, start):
 def train_judges(datas, recipe: Recipe, seeds, name: str, start: Judge | None = None) -> list:
     "A judge of each data set and seed, trained side by side; see `train_judge`. Equal shapes."
     began, datas = time.perf_counter(), [data.subset(range(data.num_classes)) for data in datas]
-    shape = recipe.size, datas[0].images.shape[-1], datas[0].num_classes
-    networks = [judge_network(*shape, recipe.widths, seed) for seed in seeds]
+    shape = recipe.size, datas[0].images.shape[-1], datas[0].num_classes, recipe.widths
+    networks = [judge_network(*shape, seed) for seed in seeds]
     for network in networks if start else ():
         network.set_weights(start.network.get_weights())
     for cycle, peak in enumerate(recipe.learning_rates):
@@ -355,26 +361,12 @@ FROZEN = Path(str(files("acgan_nb") / "frozen"))
 _BY_OTHERS = {"inception": _inception, "lite0": _lite0}
 
 
-def _known_judges(folder) -> str:
-    "Names of the judges in a folder and of those by others, as a comma-separated list."
-    return ", ".join([*sorted(p.stem for p in folder.glob("*.json")), *_BY_OTHERS])
-
 # %% ../nbs/api/14_judges.ipynb #25d684a3
-def load_judge(name: str, folder=None) -> Judge:
-    """A shipped judge, one that `acgan judge` wrote to `folder`, or one by others.
-
-    Names of judges by others: "inception", "lite0". `ValueError` if there is no such judge, or if
-    the weights do not match the hash in the record.
-
-    >>> judge = load_judge("digits")
-    >>> judge.hash, judge.about["test_images"]
-    ('444b87b50676', 359)
-    """
-    if name in _BY_OTHERS:
-        return _BY_OTHERS[name]()
-    folder = FROZEN if folder is None else Path(folder).expanduser()
+def _read_judge(name: str, folder: Path) -> Judge:
+    "The judge NAME of a folder; `ValueError` if there is none or its weights have another hash."
     if not (path := folder / f"{name}.json").exists():
-        raise ValueError(f"no judge {name!r} in {str(folder)!r}; there is {_known_judges(folder)}")
+        known = ", ".join([*sorted(p.stem for p in folder.glob("*.json")), *_BY_OTHERS])
+        raise ValueError(f"no judge {name!r} in {str(folder)!r}; there is {known}")
     about = _read_record(path)
     recipe, names = about["recipe"], about["class_names"]
     network = judge_network(recipe["size"], about["channels"], len(names), recipe["widths"])
@@ -384,12 +376,23 @@ def load_judge(name: str, folder=None) -> Judge:
         raise ValueError(f"judge {name!r} has hash {judge.hash}, its record says {about['hash']}")
     return judge
 
-# %% ../nbs/api/14_judges.ipynb #03752c67
-def _test_record(judge, test) -> dict:
-    "Accuracy on real test images, and which images these were."
-    accuracy = judge.accuracy(test.images, test.labels)
-    counts = {"test_images": len(test), "test_fingerprint": test.fingerprint}
-    return {"accuracy_on_real_test": accuracy, **counts}
+
+_shipped = lru_cache(partial(_read_judge, folder=FROZEN))  # a function of the name
+
+
+def load_judge(name: str, folder=None) -> Judge:
+    """A shipped judge, one that `acgan judge` wrote to `folder`, or one by others.
+
+    Names of judges by others: "inception", "lite0". `ValueError` if there is no such judge, or if
+    the weights do not match the hash in the record. A shipped judge is read once.
+
+    >>> judge = load_judge("digits")
+    >>> judge.hash, judge.about["test_images"]
+    ('444b87b50676', 359)
+    """
+    if name in _BY_OTHERS:
+        return _BY_OTHERS[name]()
+    return _shipped(name) if folder is None else _read_judge(name, Path(folder).expanduser())
 
 # %% ../nbs/api/14_judges.ipynb #7bfdb429
 def _check_own(name, folder):
@@ -417,7 +420,8 @@ def make_judge(name: str, folder=".", *, seed: int = 0, data_dir=None) -> Judge:
     made_here = folder if (folder / f"{recipe.start}.weights").exists() else None
     start = recipe.start and load_judge(recipe.start, made_here)
     judge = train_judge(train, recipe, name=name, seed=seed, start=start)
-    about = judge.about | _test_record(judge, test)
+    about = {**judge.about, "test_images": len(test), "test_fingerprint": test.fingerprint}
+    about["accuracy_on_real_test"] = judge.accuracy(test.images, test.labels)
     about["command"] = f"acgan judge {name} --seed {seed}"
     save_judge(replace(judge, about=about), folder)
     return load_judge(name, folder)

@@ -46,10 +46,17 @@ def draw_latents(
         z = ndtri(low + (high - low) * ndtr(z))
     return z.astype("float32")
 
+# %% ../nbs/api/08_sampling.ipynb #edc58f2e
+def inference(model, batches: int):
+    "`model` in inference mode, a function from a batch to NumPy arrays; compiled if that is faster."
+    compiled = batches > 4 or keras.backend.backend() == "jax"
+    if compiled and isinstance(model, keras.Model):
+        return model.predict_on_batch
+    return lambda x: keras.tree.map_structure(keras.ops.convert_to_numpy, model(x, training=False))
+
 # %% ../nbs/api/08_sampling.ipynb #b3f568a8
 def _finite(images):
     "The images; `ValueError` if there is NaN in them, which would become some grey."
-    images = keras.ops.convert_to_numpy(images)
     if not np.isfinite(images).all():
         raise ValueError("the generator gives NaN or infinite pixels: its weights are spoiled")
     return images
@@ -64,10 +71,8 @@ def generate(generator, z, labels, batch_size: int = 500):
     """
     labels = np.asarray(labels, "int32")
     model = isinstance(generator, keras.Model)  # or any function of [z, labels] and training
-    generator = addressable_copy(generator) if model else generator
-    compiled = model and keras.backend.backend() == "jax"  # where it pays more than it costs
-    run = generator.predict_on_batch if compiled else partial(generator, training=False)
     parts = [slice(i, i + batch_size) for i in range(0, len(z), batch_size)]
+    run = inference(addressable_copy(generator) if model else generator, len(parts))
     return np.concatenate([to_pixels(_finite(run([z[part], labels[part]]))) for part in parts])
 
 # %% ../nbs/api/08_sampling.ipynb #1b17bfe7
@@ -81,8 +86,9 @@ def class_probabilities(discriminator, images, batch_size: int = 500):
     (2, 10)
     """
     images = as_images(images)
-    parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
-    logits = (discriminator.predict_on_batch(from_pixels(part))[1] for part in parts)
+    parts = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
+    run = inference(discriminator, len(parts))
+    logits = (run(from_pixels(part))[1] for part in parts)
     return np.concatenate([softmax(each.astype("float64"), axis=1) for each in logits])
 
 # %% ../nbs/api/08_sampling.ipynb #70ffbe29

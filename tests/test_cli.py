@@ -562,8 +562,11 @@ def test_judge_can_be_made_again(tmp_path, monkeypatch):
     monkeypatch.setitem(judges.RECIPES, "digits", tiny)
     said = acgan("judge", "digits", "--outdir", tmp_path)
     made = judges.load_judge("digits", tmp_path)
-    assert made.hash in said and made.about["accuracy_on_real_test"] > 0.9
-    assert made.about["command"] == "acgan judge digits --seed 0"
+    about, test = made.about, load("digits", "test")
+    assert made.hash in said and about["accuracy_on_real_test"] > 0.9
+    assert about["accuracy_on_real_test"] == made.accuracy(test.images, test.labels)
+    assert (about["test_images"], about["test_fingerprint"]) == (len(test), test.fingerprint)
+    assert about["command"] == "acgan judge digits --seed 0"
 
 
 def test_data():
