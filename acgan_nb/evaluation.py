@@ -18,6 +18,7 @@ import numpy as np
 from . import metrics
 from .data import Dataset, as_images, as_labels
 from .fidelity import check_installed, fidelity_scores
+from .lite0 import imagenet_accuracy
 from .sampling import class_probabilities, generate, interpolate
 from .judges import Judge, RECIPES, judge_for, load_judge, recipe_for, train_judges
 from .runs import Run, run_data
@@ -55,18 +56,18 @@ def _real_features(data: Dataset, judge: Judge):
 # %% ../nbs/api/22_evaluation.ipynb #187ce019
 def _class_distances(features, labels, real, real_labels) -> list[float]:
     "Fréchet distance of the features (N, F) of each class from the real ones (M, F) of that class."
-    classes = range(labels.max() + 1)
-    pairs = [(features[labels == k], real[real_labels == k]) for k in classes]
-    return [metrics.frechet_distance(*pair) for pair in pairs]
+    of_class = [(features[labels == k], real[real_labels == k]) for k in range(labels.max() + 1)]
+    return [metrics.frechet_distance(*pair) for pair in of_class]
 
 # %% ../nbs/api/22_evaluation.ipynb #aaa8c0df
 def _feature_measures(images, labels, test: Dataset, feature_judge: Judge, seed: int) -> dict:
     "Inception score, distances to the test images, neighbours in the judge's features."
     features, real = feature_judge.features(images), _real_features(test, feature_judge)
-    size = min(1000, len(real), len(features))
+    size, probabilities = min(1000, len(real), len(features)), feature_judge.probabilities(images)
     return {
         "features": feature_judge.name,
-        "inception_score": metrics.inception_score(feature_judge.probabilities(images), seed=seed),
+        **imagenet_accuracy(probabilities, labels, test.class_names),
+        "inception_score": metrics.inception_score(probabilities, seed=seed),
         "frechet_distance": metrics.frechet_distance(features, real),
         "frechet_distance_by_class": _class_distances(features, labels, real, test.labels),
         "kernel_distance": metrics.kernel_distance(features, real, subset_size=size, seed=seed),
@@ -434,8 +435,7 @@ def _all_judges(train: Dataset, test: Dataset, samples: Dataset) -> list[dict]:
             "real": j.accuracy(test.images, test.labels),
             "generated": j.accuracy(samples.images, samples.labels),
         }
-        for j in judges
-        if j.fits(train)
+        for j in judges if j.fits(train)
     ]
 
 # %% ../nbs/api/22_evaluation.ipynb #924a2dad

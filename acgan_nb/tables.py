@@ -29,6 +29,7 @@ class MeasureRow(NamedTuple):
 MEASURE_ROWS = tuple(MeasureRow(*row) for row in (
     ("gan_test", "GAN-test", "judge", "higher", "{:.1%}"),
     ("gan_train", "GAN-train", None, "higher", "{:.1%}"),
+    ("imagenet_accuracy", "right among 1,000 classes, {}", "features", "higher", "{:.1%}"),
     ("inception_score", "Inception score by {}", "features", "higher", "{0[0]:.2f} ± {0[1]:.2f}"),
     ("frechet_distance", "Fréchet distance, {}", "features", "lower", "{:.3f}"),
     ("kernel_distance", "kernel distance, {}", "features", "lower", "{:.5f}"),

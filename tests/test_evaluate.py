@@ -4,6 +4,7 @@ import json
 import sys
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ import tiny  # noqa: F401  # an architecture of the package then
 from click.testing import CliRunner
 from PIL import Image
 
-from acgan_nb import evaluation, fidelity, judges, metrics, plots, runs
+from acgan_nb import evaluation, fidelity, judges, lite0, metrics, plots, runs, tables
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, load
 from acgan_nb.sampling import class_probabilities
@@ -633,3 +634,19 @@ def test_confidence_is_told_early_what_it_lacks(sampled, tmp_path):
     small, whole = (load_run(f, confidence=0.5) for f in (tmp_path / "both", sampled.outdir))
     far = small.sample(labels).astype(int) - whole.sample(labels)  # in half precision
     assert np.mean(np.abs(far).max(axis=(1, 2, 3)) > 8) < 0.1
+
+
+def test_accuracy_among_the_1000_classes_of_imagenet():
+    names, digits = lite0.imagenet_classes(), judges.load_judge("digits")
+    other = judges.Judge("other", judges.judge_network(8, 1, 1000, (8,), seed=1))
+    said = other(TEST.images)
+    frequent = np.argsort(-np.bincount(said, minlength=1000))[:10]  # ids in ImageNet's own list
+    photographs = Dataset(TEST.images, TEST.labels, [names[i] for i in frequent])
+    measure = partial(evaluation.compute_measures, TEST.images, TEST.labels, pairs=5)
+    found = measure(photographs, digits, other)
+    right = np.mean(said == frequent[TEST.labels])
+    assert found["imagenet_accuracy"] == right > 0
+    row = ["right among 1,000 classes, other", "higher", f"{right:.1%}"]
+    assert row in tables.table({"generated": found})
+    assert "imagenet_accuracy" not in measure(TEST, digits, other)
+    assert "imagenet_accuracy" not in measure(photographs, digits)
