@@ -140,7 +140,7 @@ def _softmax(run, views):
 
 @patch
 def _inference(self: Judge, images):
-    "The network in inference mode, for about as many batches as these images make."
+    "The network in inference mode, for as many batches as these images make, about."
     return inference(self.network, len(images) * self.network.input_shape[1] ** 2 // 2**19)
 
 # %% ../nbs/api/14_judges.ipynb #131f39b0
@@ -390,6 +390,7 @@ def load_judge(name: str, folder=None) -> Judge:
     >>> judge.hash, judge.about["test_images"]
     ('444b87b50676', 359)
     """
+    check_backend()
     if name in _BY_OTHERS:
         return _BY_OTHERS[name]()
     return _shipped(name) if folder is None else _read_judge(name, Path(folder).expanduser())

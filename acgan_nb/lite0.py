@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import re
 from collections import OrderedDict
 from functools import lru_cache
 from importlib.resources import files
@@ -165,15 +166,18 @@ def lite0_network() -> keras.Model:
 # %% ../nbs/api/28_lite0.ipynb #4f61690e
 @lru_cache
 def imagenet_classes() -> list[str]:
-    "The WordNet identifiers of ImageNet's 1,000 classes, in the order of the logits."
-    package = Path(find_spec("tensorflow_datasets").origin).parent  # not imported: that takes long
+    "WordNet identifiers of ImageNet's 1,000 classes, in the order of the logits; [] without TFDS."
+    if (package := find_spec("tensorflow_datasets")) is None:
+        return []
+    package = Path(package.origin).parent  # not imported: that takes long
     return sorted((package / "image_classification/imagenet_resized_labels.txt").read_text().split())
 
 
 def imagenet_accuracy(probabilities, labels, class_names) -> dict:
     "{'imagenet_accuracy': share of (N, 1000) right}; {} if judge or class names are not ImageNet's."
-    names = imagenet_classes() if probabilities.shape[1] == 1000 else ()
-    if not set(class_names) <= set(names):
+    if probabilities.shape[1] != 1000 or not all(re.fullmatch(r"n\d{8}", n) for n in class_names):
+        return {}
+    if not set(class_names) <= set(names := imagenet_classes()):
         return {}
     ids = np.array([names.index(name) for name in class_names])
     return {"imagenet_accuracy": np.mean(probabilities.argmax(axis=1) == ids[labels])}

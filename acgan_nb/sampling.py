@@ -5,7 +5,6 @@
 # %% ../nbs/api/08_sampling.ipynb #8629939b
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import keras

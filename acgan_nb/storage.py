@@ -5,7 +5,9 @@
 # %% ../nbs/api/01_storage.ipynb #7225c5a0
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import re
@@ -94,6 +96,14 @@ def write_json(path, value, indent=1):
     "Write a value as JSON, atomically."
     with replacing(path) as file:
         file.write(json.dumps(value, indent=indent).encode() + b"\n")
+
+
+def write_csv(path, lines):
+    "Write lines, each a sequence of values, as CSV, atomically."
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    with replacing(path) as file:
+        file.write(text.getvalue().encode())
 
 # %% ../nbs/api/01_storage.ipynb #8cceb866
 def one_line(error) -> str:

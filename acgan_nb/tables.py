@@ -5,12 +5,13 @@
 # %% ../nbs/api/35_tables.ipynb #4f18060e
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from .storage import folder_name, read_json
+from .storage import folder_name, read_json, write_csv
 
 # %% auto #0
 __all__ = ['MEASURE_ROWS', 'table', 'markdown', 'summary', 'compare']
@@ -235,3 +236,28 @@ def compare(folders, by_run: bool = False) -> str:
     columns = _columns([(folder, read_report(folder)) for folder in folders])
     rows = table(columns, (*MEASURE_ROWS, *COUNT_ROWS))
     return "\n".join(aligned(list(zip(*rows)) if by_run else rows))
+
+# %% ../nbs/api/35_tables.ipynb #ec082f3a
+SEED_MEASURES = (
+    "gan_test", "gan_train", "frechet_distance", "kernel_distance", "precision", "recall", "ms_ssim",
+)
+
+
+def seed_row(report: dict) -> dict:
+    "The row of one report in `seeds.csv`."
+    found = report["generated"]
+    row = {"seed": report["run"]["seed"], "steps": report["run"]["step"]}
+    row |= {key: found[key] for key in SEED_MEASURES}
+    return row | {"lowest_class": min(found["gan_test_by_class"])}
+
+
+def write_seeds(folder: Path, rows: list[dict]):
+    "Write the rows to `seeds.csv`."
+    write_csv(folder / "seeds.csv", [rows[0], *(row.values() for row in rows)])
+
+
+def read_seeds(folder: Path) -> dict:
+    "{column: values (n,)} of `seeds.csv`; `FileNotFoundError` if there is none."
+    with open(folder / "seeds.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}

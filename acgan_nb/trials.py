@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 import json
 import os
@@ -27,7 +26,7 @@ from .judges import judge_for
 from .metrics import images_for
 from .plan import as_dataset, check_fit
 from .settings import PLAIN, ROWS, check_range, rows_of
-from .storage import check_no_link, check_own, read_json, replacing, write_json
+from .storage import check_no_link, check_own, read_json, write_csv, write_json
 from .train import fit
 
 # %% auto #0
@@ -340,13 +339,6 @@ def _config_of_run(outdir, trial, seed):
         raise FileNotFoundError(f"no run of trial {trial!r}, seed {seed}, in {str(outdir)!r}")
     return directory.read_config()
 
-# %% ../nbs/api/24_trials.ipynb #2cf64c5d
-def _csv(rows):
-    text = io.StringIO(newline="")
-    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
-
 # %% ../nbs/api/24_trials.ipynb #2a03d662
 def _check_record(folder):
     "`ValueError` if there is a table.csv or config.json that is not one of `write_record`."
@@ -381,8 +373,7 @@ def write_record(folder, rows: list[dict], outdir, **about) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _check_record(folder)
-    with replacing(folder / "table.csv") as file:
-        file.write(_csv(rows).encode())
+    write_csv(folder / "table.csv", [rows[0], *(row.values() for row in rows)])
     write_json(folder / "config.json", kept)
     return folder
 
@@ -460,10 +451,7 @@ def write_curves(path, rows, outdir, keys):
         columns = (history.get(key, [np.nan] * len(history["step"])) for key in keys)
         for step, *values in zip(history["step"], *columns):
             lines.append([trial, seed, int(step), *(f"{v:g}" for v in values)])
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    with replacing(path) as file:
-        file.write(text.getvalue().encode())
+    write_csv(path, lines)
 
 # %% ../nbs/api/24_trials.ipynb #6a37ea11
 def read_curve(path, trial, key):

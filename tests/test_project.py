@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import csv
 import doctest
 import filecmp
 import importlib
@@ -10,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -423,14 +425,22 @@ def test_numbers_of_readme_and_home_page_are_those_of_the_reports(title):
     path = ROOT / "results" / f"{REPORTS[title]}.json"
     report = json.loads(path.read_text(encoding="utf-8"))
     fake, real = report["generated"], report["real"]
-    cells = [
-        f"{report['run']['step']:,.0f}",
-        f"{fake['gan_test']:.1%}",
-        f"{fake['gan_train']:.1%} ± {fake['gan_train_std']:.1%} ({real['gan_train']:.1%})",
-        f"{fake['frechet_distance']:.2f} ({real['frechet_distance']:.2f})",
-        f"{fake['ms_ssim']:.2f} ({real['ms_ssim']:.2f})",
-    ]
-    row = f" | {' | '.join(cells)} |"
+    forms = {"gan_test": ".1%", "gan_train": ".1%", "frechet_distance": ".2f", "ms_ssim": ".2f"}
+    cells = {key: f"{fake[key]:{form}}" for key, form in forms.items()}
+    cells["gan_train"] += f" ± {fake['gan_train_std']:.1%}"
+    if path.name == "report.json" and (path.parent / "seeds.csv").exists():
+        seeds = list(csv.DictReader((path.parent / "seeds.csv").open()))
+        assert {row["steps"] for row in seeds} == {str(report["run"]["step"])}
+        assert len({row["seed"] for row in seeds}) == len(seeds) > 1
+        for key, form in forms.items():
+            values = [float(row[key]) for row in seeds]
+            assert values[0] == fake[key]  # the report is that of the first seed
+            mean, deviation = statistics.mean(values), statistics.stdev(values)
+            cells[key] = f"{mean:{form}} ± {deviation:{form}}"
+        title += f", {len(seeds)} seeds"
+    for key in ("gan_train", "frechet_distance", "ms_ssim"):
+        cells[key] += f" ({real[key]:{forms[key]}})"
+    row = f" | {report['run']['step']:,.0f} | {' | '.join(cells.values())} |"
     assert f"| {title}{row}" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert row in (NBS / "index.ipynb").read_text(encoding="utf-8")
 
