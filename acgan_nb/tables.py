@@ -246,7 +246,7 @@ SEED_MEASURES = (
 def seed_row(report: dict) -> dict:
     "The row of one report in `seeds.csv`."
     found = report["generated"]
-    row = {"seed": report["run"]["seed"], "steps": report["run"]["step"]}
+    row = {key: int(report["run"][name]) for key, name in (("seed", "seed"), ("steps", "step"))}
     row |= {key: found[key] for key in SEED_MEASURES}
     return row | {"lowest_class": min(found["gan_test_by_class"])}
 

@@ -430,7 +430,7 @@ def test_numbers_of_readme_and_home_page_are_those_of_the_reports(title):
     cells["gan_train"] += f" ± {fake['gan_train_std']:.1%}"
     if path.name == "report.json" and (path.parent / "seeds.csv").exists():
         seeds = list(csv.DictReader((path.parent / "seeds.csv").open()))
-        assert {row["steps"] for row in seeds} == {str(report["run"]["step"])}
+        assert {int(row["steps"]) for row in seeds} == {report["run"]["step"]}
         assert len({row["seed"] for row in seeds}) == len(seeds) > 1
         for key, form in forms.items():
             values = [float(row[key]) for row in seeds]
