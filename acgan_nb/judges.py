@@ -9,7 +9,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -377,14 +377,11 @@ def _read_judge(name: str, folder: Path) -> Judge:
     return judge
 
 
-_shipped = lru_cache(partial(_read_judge, folder=FROZEN))  # a function of the name
-
-
 def load_judge(name: str, folder=None) -> Judge:
     """A shipped judge, one that `acgan judge` wrote to `folder`, or one by others.
 
     Names of judges by others: "inception", "lite0". `ValueError` if there is no such judge, or if
-    the weights do not match the hash in the record. A shipped judge is read once.
+    the weights do not match the hash in the record. Each call reads a judge of its own.
 
     >>> judge = load_judge("digits")
     >>> judge.hash, judge.about["test_images"]
@@ -393,7 +390,7 @@ def load_judge(name: str, folder=None) -> Judge:
     check_backend()
     if name in _BY_OTHERS:
         return _BY_OTHERS[name]()
-    return _shipped(name) if folder is None else _read_judge(name, Path(folder).expanduser())
+    return _read_judge(name, FROZEN if folder is None else Path(folder).expanduser())
 
 # %% ../nbs/api/14_judges.ipynb #7bfdb429
 def _check_own(name, folder):

@@ -165,12 +165,13 @@ def lite0_network() -> keras.Model:
 
 # %% ../nbs/api/28_lite0.ipynb #4f61690e
 @lru_cache
-def imagenet_classes() -> list[str]:
-    "WordNet identifiers of ImageNet's 1,000 classes, in the order of the logits; [] without TFDS."
+def imagenet_classes() -> tuple[str, ...]:
+    "WordNet identifiers of ImageNet's 1,000 classes, in the order of the logits; () without TFDS."
     if (package := find_spec("tensorflow_datasets")) is None:
-        return []
+        return ()
     package = Path(package.origin).parent  # not imported: that takes long
-    return sorted((package / "image_classification/imagenet_resized_labels.txt").read_text().split())
+    names = (package / "image_classification/imagenet_resized_labels.txt").read_text()
+    return tuple(sorted(names.split()))
 
 
 def imagenet_accuracy(probabilities, labels, class_names) -> dict:

@@ -98,12 +98,20 @@ def write_json(path, value, indent=1):
         file.write(json.dumps(value, indent=indent).encode() + b"\n")
 
 
-def write_csv(path, lines):
-    "Write lines, each a sequence of values, as CSV, atomically."
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(lines)
+def write_rows(path, rows: list[dict]):
+    "Write rows of the same keys as CSV, atomically; `ValueError` for a key that the first lacks."
+    table = csv.DictWriter(text := io.StringIO(newline=""), rows[0], lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
     with replacing(path) as file:
         file.write(text.getvalue().encode())
+
+
+def read_rows(path) -> list[dict]:
+    "The rows that `write_rows` wrote: `trial` as text, everything else as floats."
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v if k == "trial" else float(v) for k, v in row.items()} for row in rows]
 
 # %% ../nbs/api/01_storage.ipynb #8cceb866
 def one_line(error) -> str:

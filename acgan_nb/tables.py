@@ -5,13 +5,12 @@
 # %% ../nbs/api/35_tables.ipynb #4f18060e
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from .storage import folder_name, read_json, write_csv
+from .storage import folder_name, read_json, read_rows
 
 # %% auto #0
 __all__ = ['MEASURE_ROWS', 'table', 'markdown', 'summary', 'compare']
@@ -245,19 +244,16 @@ SEED_MEASURES = (
 
 def seed_row(report: dict) -> dict:
     "The row of one report in `seeds.csv`."
-    found = report["generated"]
-    row = {key: int(report["run"][name]) for key, name in (("seed", "seed"), ("steps", "step"))}
+    run, found = report["run"], report["generated"]
+    row = {"seed": int(run["seed"]), "steps": int(run["step"])}
     row |= {key: found[key] for key in SEED_MEASURES}
     return row | {"lowest_class": min(found["gan_test_by_class"])}
 
 
-def write_seeds(folder: Path, rows: list[dict]):
-    "Write the rows to `seeds.csv`."
-    write_csv(folder / "seeds.csv", [rows[0], *(row.values() for row in rows)])
-
-
 def read_seeds(folder: Path) -> dict:
-    "{column: values (n,)} of `seeds.csv`; `FileNotFoundError` if there is none."
-    with open(folder / "seeds.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
+    "{column: values (n,)} of `seeds.csv`; of the one report if there is no such file."
+    if (path := folder / "seeds.csv").exists():
+        rows = read_rows(path)
+    else:
+        rows = [seed_row(read_json(folder / "report.json"))]
+    return {key: np.array([row[key] for row in rows]) for key in rows[0]}

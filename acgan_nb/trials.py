@@ -5,7 +5,6 @@
 # %% ../nbs/api/24_trials.ipynb #8c3d62d5
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import os
@@ -26,7 +25,8 @@ from .judges import judge_for
 from .metrics import images_for
 from .plan import as_dataset, check_fit
 from .settings import PLAIN, ROWS, check_range, rows_of
-from .storage import check_no_link, check_own, read_json, write_csv, write_json
+from .storage import check_no_link, check_own, read_json, read_rows, write_json
+from .storage import write_rows
 from .train import fit
 
 # %% auto #0
@@ -373,7 +373,7 @@ def write_record(folder, rows: list[dict], outdir, **about) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _check_record(folder)
-    write_csv(folder / "table.csv", [rows[0], *(row.values() for row in rows)])
+    write_rows(folder / "table.csv", rows)
     write_json(folder / "config.json", kept)
     return folder
 
@@ -390,9 +390,7 @@ def read_record(folder) -> tuple[list[dict], dict]:
     if not (folder / "table.csv").is_file():
         raise FileNotFoundError(f"no record in {str(folder)!r}: it has no table.csv")
     about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    with open(folder / "table.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [{k: v if k == "trial" else float(v) for k, v in row.items()} for row in rows], about
+    return read_rows(folder / "table.csv"), about
 
 # %% ../nbs/api/24_trials.ipynb #6261ad60
 def over_seeds(rows: list[dict]) -> list[list[str]]:
@@ -445,22 +443,21 @@ def clear_differences(rows: list[dict], measure: str, baseline: str) -> dict[str
 # %% ../nbs/api/24_trials.ipynb #ce2ab94b
 def write_curves(path, rows, outdir, keys):
     "Columns of the histories of the rows' runs as CSV, a line for each trial, seed and logged step."
-    lines = [["trial", "seed", "step", *keys]]
+    lines = []
     for trial, seed in ((row["trial"], int(row["seed"])) for row in rows):
         history = RunDirectory(run_folder(outdir, trial, seed)).read_history()
         columns = (history.get(key, [np.nan] * len(history["step"])) for key in keys)
         for step, *values in zip(history["step"], *columns):
-            lines.append([trial, seed, int(step), *(f"{v:g}" for v in values)])
-    write_csv(path, lines)
+            line = {"trial": trial, "seed": seed, "step": int(step)}
+            lines.append(line | {key: f"{value:g}" for key, value in zip(keys, values)})
+    write_rows(path, lines)
 
 # %% ../nbs/api/24_trials.ipynb #6a37ea11
 def read_curve(path, trial, key):
     "(steps (T,), values (seeds, T)) of one trial, at the steps at which the key was measured."
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["trial"] == trial]
     found = {}
-    for row in rows:
-        if row[key] != "nan":
-            found.setdefault(row["seed"], {})[int(row["step"])] = float(row[key])
+    for row in read_rows(path):
+        if row["trial"] == trial and not np.isnan(row[key]):
+            found.setdefault(row["seed"], {})[int(row["step"])] = row[key]
     steps = sorted(set.intersection(*map(set, found.values())))
     return steps, np.array([[values[step] for step in steps] for values in found.values()])
