@@ -35,10 +35,10 @@ def main(debug):
 def setting_option(row):
     "The click option of a row of settings."
     flags = [f"--{name}" for name in row.flag_names]
-    if row.kind is bool and row.default:
+    if row.kind is bool and not row.choices:
         flags = [f"{flags[0]}/--no-{flags[0][2:]}"]
-    kind = click.Choice(row.choices) if row.choices else row.kind
-    look = dict(default=row.default, help=row.help, show_default=row.default is not None)
+    shown = row.default is not None and row.default is not False
+    look = dict(default=row.default, help=row.help, show_default=shown)
     if any("," in choice for choice in row.choices):  # lists of names: not all of them
         look["metavar"] = f"[{row.choices[0]}|{row.choices[-1]}]"
     if row.kind is bool and row.choices:
@@ -48,13 +48,13 @@ def setting_option(row):
     elif row.kind is list:
         look["callback"] = _listed
     else:
-        look["type"] = kind
+        look["type"] = click.Choice(row.choices) if row.choices else row.kind
     return click.option(*flags, row.name, **look)
 
 # %% ../nbs/api/26_cli.ipynb #ddb17f72
 def _listed(ctx, param, text):
     "`3,cat` -> ['3', 'cat']; a value that holds a comma is in double quotes."
-    return [value.strip() for value in next(csv.reader([text]))] if text else None
+    return [v.strip() for v in next(csv.reader([text], skipinitialspace=True))] if text else None
 
 # %% ../nbs/api/26_cli.ipynb #59263066
 def with_options(*options):
@@ -403,7 +403,7 @@ def _grid(ctx, param, texts):
     return options
 
 # %% ../nbs/api/26_cli.ipynb #372f4598
-def _listed(ctx, param, text):
+def _rungs(ctx, param, text):
     return text and [_value(word) for word in text.split(",")]
 
 
@@ -440,7 +440,7 @@ def _finish(ctx, rows):
 @click.option("--grid", "-g", "options", multiple=True, callback=_grid, metavar="NAME=A,B",
               help="An option and its values; several make every combination.")
 @click.option("--preset", help="A grid by name; paper27: the paper's 27 on CIFAR-10.")
-@click.option("--rungs", callback=_listed, metavar="A,B", help="Steps of successive halving.")
+@click.option("--rungs", callback=_rungs, metavar="A,B", help="Steps of successive halving.")
 @click.option("--keep", default=1 / 3, help="Share that goes on after each rung [default: 1/3].")
 @click.option("--outdir", type=_FOLDER, default="runs/sweep", show_default=True)
 @with_options(*setting_options("classes"), *sweep_options)

@@ -76,6 +76,7 @@ class Dataset:
     name: str = "arrays"
     value_range: InitVar[tuple | None] = None
     notes: tuple = ()  # what was done to the images when they were loaded, in lines
+    is_subset: bool = False  # whether classes were left out
 
     def __post_init__(self, value_range):
         images = as_images(self.images, value_range)
@@ -133,7 +134,7 @@ def subset(self: Dataset, classes):
     new[ids] = np.arange(len(ids))
     keep = np.isin(self.labels, ids)
     names = [self.class_names[i] for i in ids]
-    return Dataset(self.images[keep], new[self.labels[keep]], names, self.name)
+    return Dataset(self.images[keep], new[self.labels[keep]], names, self.name, is_subset=True)
 
 # %% ../nbs/api/03_data.ipynb #b3dfc3da
 def load(

@@ -56,6 +56,11 @@ class RunDirectory:
     def __str__(self):
         return str(self.path)
 
+# %% ../nbs/api/16_directory.ipynb #c40dcfa2
+def step_of_sheet(path: Path) -> int:
+    "The step of a sample grid."
+    return int(path.stem.partition("_")[2])
+
 # %% ../nbs/api/16_directory.ipynb #e01bcd2f
 @patch
 def sheet_path(self: RunDirectory, step: int) -> Path:
@@ -66,7 +71,7 @@ def sheet_path(self: RunDirectory, step: int) -> Path:
 @patch
 def sheets(self: RunDirectory) -> list[Path]:
     "All sample grids, in the order of their steps."
-    return sorted((self.path / "samples").glob("step_*.png"))
+    return sorted((self.path / "samples").glob("step_*.png"), key=step_of_sheet)
 
 # %% ../nbs/api/16_directory.ipynb #205d6a85
 @patch

@@ -18,13 +18,13 @@ from .data import from_pixels
 from .devices import average, has_gpu, replica, shard
 from .gradients import Adam, apply_gradients, average_gradients, global_norm, pullback
 from .heads import head_of
-from .losses import discriminator_loss, generator_loss, slope_penalty, source_probability
+from .losses import discriminator_loss, generator_loss, gradient_penalty, source_probability
 from .models import ActivationNoise
 from .randomness import check_draws, initial_seeds, random_states, set_random_state
-from .settings import ROWS, check_value, complete, nearest, pick, rows_of
+from .settings import ROWS, check_class_loss, check_value, complete, nearest, pick, rows_of
 
 # %% auto #0
-__all__ = ['LOGS', 'ACGAN', 'adam', 'class_accuracy']
+__all__ = ['LOGS', 'OF_LABELLED', 'ACGAN', 'adam', 'class_accuracy']
 
 # %% ../nbs/api/11_gan.ipynb #6f30c08e
 def _check_shapes(generator, discriminator):
@@ -78,6 +78,7 @@ LOGS = (
     *("d_x", "d_gz_before", "d_gz_after", "class_accuracy_real", "class_accuracy_fake"),
     *("d_gradient", "g_gradient"),
 )
+OF_LABELLED = "class_real", "class_accuracy_real"  # means over labelled images, not over steps
 
 # %% ../nbs/api/11_gan.ipynb #3d759ba8
 @patch(as_prop=True)
@@ -199,6 +200,7 @@ def compile(
         _check_option(name)
     given = {name: options.pop(name) for name in _KERAS_OPTIONS if name in options}
     game, head = _game(activation_noise, **options), head_of(self.discriminator)
+    check_class_loss(head.label, game["class_loss_on_fake"])
     g_optimizer, d_optimizer = _optimizers(g_optimizer, d_optimizer)
     check_draws(self.generator, 1)
     check_draws(self.discriminator, 3)  # real and generated images, and for G
@@ -267,8 +269,8 @@ def network_variables(self: ACGAN):
 
 # %% ../nbs/api/11_gan.ipynb #efac7546
 @patch
-def discriminate_with_slope(self: ACGAN, real, fake, training=True):
-    "D's outputs on real and generated (images, labels), and E|ds/dx|^2 / 2; None if not wanted."
+def discriminate_with_penalty(self: ACGAN, real, fake, training=True):
+    "D's outputs on real and generated (images, labels), and the R1 penalty; None if not wanted."
     if not (training and self.game["r1"]):
         return *self.discriminate(real, fake, training), None
 
@@ -277,13 +279,13 @@ def discriminate_with_slope(self: ACGAN, real, fake, training=True):
         return ops.sum(outputs[0][0]), outputs
 
     total, outputs, by_real = pullback(source, inputs=[real[0]], state=self.network_variables)
-    return *outputs, slope_penalty(*by_real(ops.ones_like(total)))
+    return *outputs, gradient_penalty(*by_real(ops.ones_like(total)))
 
 # %% ../nbs/api/11_gan.ipynb #9d946aa3
 @patch
 def d_objective(self: ACGAN, real, real_labels, fake, fake_labels, training=True):
     "-(L_S + L_C) + R_1, and what is logged about it."
-    real_outputs, fake_outputs, slope = self.discriminate_with_slope(
+    real_outputs, fake_outputs, penalty = self.discriminate_with_penalty(
         (real, real_labels), (fake, fake_labels), training
     )
     options = dict(class_term=self.head.d_term, real_count=shared_count(real_labels))
@@ -291,7 +293,7 @@ def d_objective(self: ACGAN, real, real_labels, fake, fake_labels, training=True
     loss, terms = discriminator_loss(
         real_outputs, fake_outputs, real_labels, fake_labels, **options
     )
-    loss = loss if slope is None else loss + self.game["r1"] * slope
+    loss = loss if penalty is None else loss + self.game["r1"] * penalty
     return loss, {
         **terms,
         "d_loss": loss,
@@ -299,6 +301,7 @@ def d_objective(self: ACGAN, real, real_labels, fake, fake_labels, training=True
         "d_gz_before": source_probability(fake_outputs[0]),
         "class_accuracy_real": class_accuracy(real_outputs[1], real_labels),
         "class_accuracy_fake": class_accuracy(fake_outputs[1], fake_labels),
+        "labelled": ops.mean(ops.cast(real_labels >= 0, "float32")),  # weighs OF_LABELLED
     }
 
 # %% ../nbs/api/11_gan.ipynb #1fd8f635
@@ -392,10 +395,10 @@ def set_activation_noise(self: ACGAN, stddev):
 @patch
 def log(self: ACGAN, values: dict) -> dict:
     "Add values to the running means; returns the means."
-    devices = replica()[1]
-    once = 1 / devices if devices > 1 else None  # Keras adds up what the devices saw
+    once = 1 / replica()[1]  # Keras adds up what the devices saw
     for name in filter(values.__contains__, LOGS):
-        self.logged[name].update_state(values[name], sample_weight=once)
+        weight = values["labelled"] if name in OF_LABELLED else 1.0
+        self.logged[name].update_state(values[name], sample_weight=once * weight)
     return {name: self.logged[name].result() for name in LOGS if name in values}
 
 # %% ../nbs/api/11_gan.ipynb #c80b9b08

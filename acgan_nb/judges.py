@@ -27,9 +27,8 @@ from .sampling import inference
 from .settings import check_choice, check_range
 from .sources import resize
 from .devices import check_backend
-from acgan_nb.storage import (
-    check_regular, check_writable, digest, load_variables, replacing, save_variables,
-)
+from .storage import check_writable, digest, load_variables, read_json, save_variables
+from .storage import write_json
 
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'Judge', 'train_judge', 'save_judge', 'load_judge', 'make_judge', 'recipe_for', 'judge_for']
@@ -248,7 +247,7 @@ def _train_cycle(datas, recipe, name, seeds, peak, networks):
     rates = _learning_rates(peak, recipe.steps)
 
     def set_rate(step, logs):
-        together.optimizer.learning_rate = rates[step]
+        schedule.model.optimizer.learning_rate = rates[step]  # `model` reads JAX's state back
 
     schedule = keras.callbacks.LambdaCallback(on_train_batch_begin=set_rate)
     options = dict(steps_per_epoch=recipe.steps, shuffle=False, verbose=0)
@@ -315,12 +314,12 @@ def save_judge(judge: Judge, folder):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_variables(folder / f"{judge.name}.weights", judge.network.weights, "float16")
-    with replacing(folder / f"{judge.name}.json") as file:
-        file.write(json.dumps(judge.about, indent=1).encode() + b"\n")
+    write_json(folder / f"{judge.name}.json", judge.about)
 
 # %% ../nbs/api/14_judges.ipynb #34e4d07e
-def _check_record(recipe, channels, class_names):
-    "`ValueError` unless a judge network of this description can be built."
+def _check_record(about: dict) -> dict:
+    "What the record of a judge says; `ValueError` unless a network of this description can be built."
+    recipe, channels, class_names = (about[key] for key in ("recipe", "channels", "class_names"))
     check_range("size", recipe["size"], 4, 1024, whole=True)
     for width in recipe["widths"]:
         check_range("widths", width, 1, 4096, whole=True)
@@ -328,18 +327,7 @@ def _check_record(recipe, channels, class_names):
         raise ValueError(f"{len(recipe['widths'])} widths halve {recipe['size']} pixels away")
     if channels not in (1, 3) or len(class_names) != len({str(n) for n in class_names}):
         raise ValueError("its channels or class names are not as they should be")
-
-# %% ../nbs/api/14_judges.ipynb #a394a867
-def _read_record(path) -> dict:
-    "A judge's JSON file; `ValueError` if it is damaged or describes no network of ours."
-    try:
-        check_regular(path)
-        about = json.loads(path.read_text(encoding="utf-8"))
-        _check_record(about["recipe"], about["channels"], about["class_names"])
-        return {"hash": None, "mirror": False, **about}
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise ValueError(f"{path} is damaged: {reason:.150}") from error
+    return {"hash": None, "mirror": False, **about}
 
 # %% ../nbs/api/14_judges.ipynb #1837f97d
 def _inception(weights="imagenet"):
@@ -367,7 +355,7 @@ def _read_judge(name: str, folder: Path) -> Judge:
     if not (path := folder / f"{name}.json").exists():
         known = ", ".join([*sorted(p.stem for p in folder.glob("*.json")), *_BY_OTHERS])
         raise ValueError(f"no judge {name!r} in {str(folder)!r}; there is {known}")
-    about = _read_record(path)
+    about = read_json(path, _check_record)
     recipe, names = about["recipe"], about["class_names"]
     network = judge_network(recipe["size"], about["channels"], len(names), recipe["widths"])
     load_variables(folder / f"{name}.weights", network.weights)
@@ -451,23 +439,26 @@ def _shipped_judge(data):
             return judge
 
 
-def _saved_judge(data, folder):
-    "The judge trained on exactly this data and saved in `folder`; None if there is none."
+def _saved_judge(data, folder, recipe=None):
+    "The judge of exactly this data, and recipe if one is given, in `folder`; None if there is none."
     if folder is not None and (Path(folder) / "judge.json").exists():
         judge = load_judge("judge", folder)
-        return judge if judge.about["train_fingerprint"] == data.fingerprint else None
+        of_data = judge.about["train_fingerprint"] == data.fingerprint
+        as_asked = recipe is None or judge.about["recipe"] == json.loads(json.dumps(asdict(recipe)))
+        return judge if of_data and as_asked else None
 
 # %% ../nbs/api/14_judges.ipynb #7c915d78
 def judge_for(data: Dataset, folder=None, recipe: Recipe | None = None) -> Judge:
-    """The shipped judge of this data set, or one trained on it now and saved in `folder`.
+    """The shipped judge of this data set, or the one saved in `folder`, or one trained now.
 
-    recipe: of the one to train; default `recipe_for(data)`.
+    recipe: of the one to train; default `recipe_for(data)`. It is saved in `folder` and found there
+    by the next call with this data and recipe.
 
     >>> judge_for(load("digits")).name
     'digits'
     """
     data = data.subset(range(data.num_classes))  # the labelled images
-    if judge := _shipped_judge(data) or _saved_judge(data, folder):
+    if judge := _shipped_judge(data) or _saved_judge(data, folder, recipe):
         return judge
     if folder is not None:
         check_writable(folder)

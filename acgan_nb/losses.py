@@ -196,12 +196,12 @@ def discriminator_loss(
     return weighted_sum(terms.values(), weights), terms
 
 # %% ../nbs/api/05_losses.ipynb #005cc162
-def slope_penalty(gradients):
-    """E[|g|^2] / 2 of gradients (B, ...) of the source logits by the images: a float32 scalar.
+def gradient_penalty(gradients):
+    """The R1 gradient penalty, E[|g|^2] / 2 of the source logits' gradients (B, ...) by the images.
 
-    Mescheder et al. 2018, equation 9, without gamma.
+    A float32 scalar. Mescheder et al. 2018, equation 9, without gamma.
 
-    >>> float(slope_penalty(ops.array([[3.0, 4.0], [0.0, 1.0]])))  # (25 + 1) / 2 / 2
+    >>> float(gradient_penalty(ops.array([[3.0, 4.0], [0.0, 1.0]])))  # (25 + 1) / 2 / 2
     6.5
     """
     g = ops.cast(gradients, "float32")

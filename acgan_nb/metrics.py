@@ -123,8 +123,8 @@ def _mmd(x, y):
 def kernel_distance(a, b, subsets: int = 100, subset_size: int = 1000, seed: int = 0) -> float:
     """Mean unbiased squared MMD of features (N, F) and (M, F) over random subsets of each.
 
-    Bińkowski et al. (2018). `subset_size`: number of images in a subset. `ValueError` if it is
-    larger than either set.
+    Bińkowski et al. (2018); with features of the published Inception network, it is the KID.
+    `subset_size`: number of images in a subset. `ValueError` if it is larger than either set.
 
     >>> kernel_distance([[0.0], [1.0]], [[2.0], [3.0]], subsets=1, subset_size=2)
     297.5

@@ -303,7 +303,7 @@ def build_discriminator(
     image_shape: tuple[int, int, int] | None = None,  # (H, W, C) in place of a name
     activation_noise: float = 0.0,  # sigma of the noise after each nonlinearity; 0: no such layers
     spectral_norm: bool = False,  # of every layer, in place of batch norm
-    class_head: str = "acgan",  # a label in `HEADS`; later heads have a third output
+    class_head: str = "acgan",  # a label in `HEADS`; most later heads have a third output
     channels: int | None = None,  # image channels, if not the table's
     dtype: str = "float32",  # or "mixed_bfloat16"
     seed: int = 0,

@@ -120,7 +120,7 @@ def real_statistics(
 # %% ../nbs/api/15_monitor.ipynb #d232b18e
 @patch
 def distance(self: RealStatistics, images) -> float:
-    "Fréchet distance of images (N, H, W, C) to the real ones, in the features of the judge."
+    "Fréchet distance of images (N, H, W, C) to the real ones, in `feature_judge`'s features."
     features = self.feature_judge.features(images)
     return metrics.frechet_from_moments(*metrics.moments(features), *self.moments)
 
@@ -177,6 +177,7 @@ class Monitor(keras.callbacks.Callback):
         self.best = float("inf")  # Fréchet distance of the generator at `path`
         # class ids above the limit at the last evaluation; those reported; ended by a collapse?
         self.state = {"above": [], "reported": [], "stopped": False}
+        self.numbers = {}  # `EVALUATIONS` of the last evaluation
 
     def set_model(self, model):
         super().set_model(model)
@@ -240,7 +241,13 @@ def on_train_batch_end(self: Monitor, batch, logs=None):
     step = int(keras.ops.convert_to_numpy(self.model.g_optimizer.iterations))
     if step % self.every and step != self.steps:
         return
-    numbers, similarity = self.statistics.compare(self.sample())
-    logs.update(numbers)
+    self.numbers, similarity = self.statistics.compare(self.sample())
+    logs.update(self.numbers)
     self.warn_of_collapse(step, similarity)
-    self.save_best(step, numbers["frechet_distance"])
+    self.save_best(step, self.numbers["frechet_distance"])
+
+
+@patch
+def on_epoch_end(self: Monitor, epoch, logs=None):
+    "The last evaluation is in the logs of the epoch, where callbacks such as EarlyStopping look."
+    logs.update(self.numbers)

@@ -24,6 +24,7 @@ from .config import recorded
 from .data import Dataset, Stream, check_batch_size, check_outside, is_streamable, load
 from .devices import check_backend, data_parallel, has_bfloat16, has_gpu
 from .directory import RunDirectory
+from .judges import Judge, load_judge
 from .monitor import possible_pairs
 from .settings import ROWS, Settings, as_size, check_range, check_value_range, settings_from
 from .sources import resize
@@ -147,6 +148,7 @@ class Plan:
     verbose: bool = False
     distribution: object = None  # over several devices
     start: Start | None = None  # weights to begin with
+    feature_judge: Judge | None = None  # of evaluations; None: that of classes
     replays: str = ""  # what comes from another run's settings
 
     @property
@@ -204,13 +206,14 @@ def check_fit(
     values = s.value_range and list(check_value_range(s.value_range))
     options = {name: getattr(s, name) for name in ("classes", "size", "data_dir", "framing")}
     data, arch = as_dataset(data, s.arch, value_range=values, **options)
-    if s.evaluate_every:
-        possible_pairs(in_memory(data))
+    judge = _check_evaluations(s, data) if s.evaluate_every else None
     batch_size = data.batch_size if isinstance(data, Stream) else s.batch_size
     per_epoch = check_batch_size(batch_size, len(data))
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
     check_range("steps", steps, 1, ROWS["steps"].below, whole=True)
     changed = dict(steps=steps, batch_size=batch_size, value_range=values)
+    if getattr(data, "is_subset", False) and s.classes is None:
+        changed["classes"] = list(data.class_names)  # so that the name of the data is enough
     changed["mixed_precision"] = _precision(s.mixed_precision, directory if resume else None)
     config = _configuration(data, arch, recorded(s) | changed)
     if s.init:
@@ -220,6 +223,7 @@ def check_fit(
         data, config, s, per_epoch, directory, callbacks, verbose,
         distribution=data_parallel(s.devices, batch_size),
         start=start,
+        feature_judge=judge,
         replays="" if replays is None else _comparison(replays, read_settings(replays), config),
     )  # fmt: skip
 
@@ -271,8 +275,18 @@ def _callback_list(callbacks) -> tuple:
 
 # %% ../nbs/api/19_plan.ipynb #62aa1964
 def in_memory(data):
-    "The data set, or of a stream as many images as evaluation needs."
+    "The data set, or of a stream the first 20,000 labelled images, for evaluations."
     return data.head(20_000) if isinstance(data, Stream) else data
+
+
+def _check_evaluations(s, data):
+    "The judge of features, if there is one of its own; `ValueError` if evaluations are impossible."
+    try:
+        possible_pairs(in_memory(data))
+    except ValueError as error:
+        looked = " among the first 20,000 of the stream: shuffle it" if isinstance(data, Stream) else ""
+        raise ValueError(f"{error}{looked}") from None
+    return load_judge(s.feature_judge) if s.feature_judge else None
 
 # %% ../nbs/api/19_plan.ipynb #074fd2dc
 def train_command(config: dict) -> str:

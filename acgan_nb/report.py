@@ -35,8 +35,10 @@ def _usual_lines(about: dict, rows) -> dict:
         lines["data"] = f"{about['data']}, {images}, fingerprint `{about['fingerprint'][:16]}`"
     if rows:
         seeds = ", ".join(map(str, about["seeds"]))
-        lines["runs"] = f"{len(rows)}: {len(about['trials'])} trials, seeds {seeds}"
-        lines["runs"] += f", {about['steps']:,} steps at batch 100"
+        trials, steps = ({row[key] for row in rows} for key in ("trial", "steps"))
+        lines["runs"] = f"{len(rows)}: {len(trials)} trials, seeds {seeds}, "
+        lines["runs"] += " to ".join(f"{number:,.0f}" for number in sorted({min(steps), max(steps)}))
+        lines["runs"] += f" steps at batch {about.get('batch_size', 100)}"
     if "command" in about:
         lines["command"] = f"`{about['command']}` in the folder of this page"
     if "training_seconds" in about:

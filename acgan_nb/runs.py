@@ -18,7 +18,7 @@ from .arrays import as_array, check_memory, ids_of
 from .card import load_tensors, push
 from .config import check_same
 from .data import Dataset, as_images, html_sheet, load
-from .directory import RunDirectory
+from .directory import RunDirectory, step_of_sheet
 from .export import export_generator
 from .gan import ACGAN, adam
 from .heads import head_of
@@ -338,8 +338,7 @@ def _files_about(run):
     for path, report in directory.reports().items():
         if report["run"]["step"] == run.step:
             yield from (p for p in (path, path.with_suffix(".html")) if p.exists())
-    last = directory.sheet_path(run.step)
-    yield from [path for path in directory.sheets() if path <= last][-1:]
+    yield from [path for path in directory.sheets() if step_of_sheet(path) <= run.step][-1:]
     yield from directory.path.glob(directory.film_path.name)
 
 # %% ../nbs/api/17_runs.ipynb #3d602f40

@@ -148,6 +148,13 @@ def reading(default, help, **about):
     "A field of `Settings` for a disputed reading of the paper or a departure from it."
     return option(default, help, reading=True, **about)
 
+# %% ../nbs/api/00_settings.ipynb #0febf34b
+def check_class_loss(class_head: str, class_loss_on_fake: bool):
+    "`ValueError` if D's head must be trained on generated images, and is not."
+    if class_head in ("adc", "tac") and not class_loss_on_fake:
+        text = f"class_head={class_head!r} needs class_loss_on_fake=True"
+        raise ValueError(f"{text}: half of it is about fakes")
+
 # %% ../nbs/api/00_settings.ipynb #e519ac90
 @dataclass(frozen=True)
 class Settings:
@@ -304,9 +311,7 @@ class Settings:
     def __post_init__(self):
         for name, value in complete(ROWS.values(), vars(self)).items():
             object.__setattr__(self, name, value)
-        if self.class_head in ("adc", "tac") and not self.class_loss_on_fake:
-            text = f"class_head={self.class_head!r} needs class_loss_on_fake=True"
-            raise ValueError(f"{text}: half of it is about fakes")
+        check_class_loss(self.class_head, self.class_loss_on_fake)
 
 # %% ../nbs/api/00_settings.ipynb #5d27f1f8
 def _row(f) -> Row:

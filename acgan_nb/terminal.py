@@ -45,8 +45,9 @@ class Command(click.Command):
     def parse_args(self, ctx, args):
         switches = [p for p in self.params if isinstance(p.type, Switch)]
         words = {flag: p.type.choices for p in switches for flag in p.opts}
+        no = {f"--no-{flag[2:]}": f"{flag}=False" for flag in words}
         pairs = zip(args, [*args[1:], None])
-        args = [f"{a}=True" if a in words and b not in words[a] else a for a, b in pairs]
+        args = [f"{a}=True" if a in words and b not in words[a] else no.get(a, a) for a, b in pairs]
         return super().parse_args(ctx, args)
 
 # %% ../nbs/api/31_terminal.ipynb #c6310b81

@@ -34,7 +34,7 @@ from acgan_nb.devices import (
     wait_for_all_processes,
 )
 from .directory import new_history
-from .judges import judge_for, load_judge
+from .judges import judge_for
 from .loop import next_stop, training_steps
 from .monitor import EVALUATIONS, Monitor, describe, possible_pairs, real_statistics
 from .plan import Plan, check_fit, in_memory, train_command  # noqa: F401
@@ -137,8 +137,7 @@ def _monitor(self: Training) -> Monitor:
     every, c = self.plan.settings.evaluate_every, self.config
     data, output = in_memory(self.plan.data), self.output
     judge = judge_for(data, output and output.path)
-    other = c["feature_judge"] and load_judge(c["feature_judge"])
-    options = dict(pairs=possible_pairs(data), seed=c["seed"], feature_judge=other)
+    options = dict(pairs=possible_pairs(data), seed=c["seed"], feature_judge=self.plan.feature_judge)
     real = real_statistics(data, judge, **options)
     c["evaluation"] = {"every": every, **describe(real, c["image_shape"])}
     best = output and output.best_path

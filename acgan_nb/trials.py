@@ -293,6 +293,7 @@ def run_trials(
     ValueError: trial 'average': fit has no option 'emma'; did you mean 'ema'?
     """
     data = load_for_trials(data, outdir, common, size, data_dir)
+    data = select_classes(data, common.pop("classes", None))
     check_range("samples", samples, data.num_classes * images_for(_PAIRS), whole=True)
     trials, seeds = name_trials(trials, common), _check_seeds(seeds)
     runs = _with_seeds(trials, seeds)
@@ -366,7 +367,8 @@ def write_record(folder, rows: list[dict], outdir, **about) -> Path:
     if not rows:
         raise ValueError("there are no rows to record")
     config = _config_of(rows, outdir)
-    kept = {key: config[key] for key in ("data", "fingerprint", "images", "hardware", "versions")}
+    names = "data", "fingerprint", "images", "batch_size", "hardware", "versions"
+    kept = {key: config[key] for key in names}
     kept |= {"steps": rows[0]["steps"], "seeds": sorted({row["seed"] for row in rows})}
     kept |= {"training_seconds": round(sum(row["seconds"] for row in rows))}
     kept = to_plain({**kept, **about})

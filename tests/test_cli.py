@@ -164,7 +164,7 @@ def test_row_is_an_option(row):
     option = OPTIONS[row.name]
     assert option.default == row.default and option.help == row.help
     assert tuple(getattr(option.type, "choices", ())) == row.choices
-    assert bool(option.secondary_opts) == (row.kind is bool and row.default)
+    assert bool(option.secondary_opts) == (row.kind is bool and not row.choices)
 
 
 def passed(monkeypatch, arguments="", data="digits"):
@@ -206,6 +206,12 @@ def test_a_switch_takes_a_word_of_its_own_alone(line, monkeypatch):
     monkeypatch.setattr(cli, "settings_from", caught.append)
     CliRunner().invoke(main, ["train", *line.split(), "--outdir", __file__])  # which is refused
     assert caught[0]["mixed_precision"] == ("auto" if "auto" in line else True)
+
+
+@pytest.mark.parametrize("name", [row.name for row in ROWS.values() if row.kind is bool])
+def test_a_switch_can_be_turned_off(name, monkeypatch):
+    "So that a run is replayed without what it had."
+    assert passed(monkeypatch, f"--no-{ROWS[name].flag_names[0]}")[name] is False
 
 
 def test_settings_of_another_run_give_way_to_what_is_on_the_command_line(monkeypatch):

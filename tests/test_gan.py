@@ -447,3 +447,27 @@ def test_a_later_head_goes_on_from_a_saved_model(head, tmp_path):
     assert logs[0] == logs[1] and logs[0]["class_fake"] * (head == "projection") == 0
     for a, b in zip(gan.weights, again.weights, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
+
+
+def test_class_terms_are_means_over_the_labelled_images():
+    "However few they are, and in whichever batches."
+    gan, few = ACGAN(build_generator("tiny"), build_discriminator("tiny")), np.arange(7)
+    gan.compile()
+    labels = np.full(100, -1)
+    labels[few] = DIGITS.labels[few]
+    options = dict(verbose=0, return_dict=True)
+    found = gan.evaluate(DIGITS.images[:100], labels, batch_size=20, **options)  # five batches, one has labels
+    alone = gan.evaluate(DIGITS.images[few], labels[few], batch_size=7, **options)
+    for name in ("class_real", "class_accuracy_real"):
+        assert found[name] == pytest.approx(alone[name], rel=1e-5), name
+    assert found["source_real"] != pytest.approx(alone["source_real"], rel=1e-5)
+    everything = gan.evaluate(DIGITS.images[:90], DIGITS.labels[:90], batch_size=30, **options)
+    parts = [gan.evaluate(DIGITS.images[i : i + 30], DIGITS.labels[i : i + 30], batch_size=30, **options) for i in (0, 30, 60)]
+    assert everything["class_real"] == pytest.approx(np.mean([part["class_real"] for part in parts]), rel=1e-6)
+
+
+@pytest.mark.parametrize("head", ["adc", "tac"])
+def test_a_head_that_needs_generated_images_gets_them(head):
+    gan = ACGAN(build_generator("tiny"), build_discriminator("tiny", class_head=head))
+    with pytest.raises(ValueError, match=f"class_head='{head}' needs class_loss_on_fake=True"):
+        gan.compile(class_loss_on_fake=False)

@@ -15,7 +15,7 @@ from acgan_nb.runs import load_run
 from acgan_nb.train import fit
 
 CHILD = Path(__file__).with_name("jax_child.py")
-CHECKS = ("one_step", "later_step", "resumed", "parallel", "compilations", "keras_fit", "errors")
+CHECKS = ("one_step", "later_step", "resumed", "parallel", "compilations", "keras_fit", "judge_rates", "errors")
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,12 @@ def test_validation_changes_nothing(found):
     first, second = found["keras_fit"]["validation"]
     assert first == second and np.isfinite([*first.values()]).all() and "class_real" in first
     assert found["keras_fit"]["unchanged"] is True
+
+
+def test_judges_are_trained_by_their_schedule(found):
+    "Keras' JAX trainer holds the rate in its own state: what is assigned past it has no effect."
+    rates = found["judge_rates"]["rates"]
+    assert len(set(rates)) == 4 and found["judge_rates"]["last"] == pytest.approx(rates[-1])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from acgan_nb import judges, lite0, train
+from acgan_nb import judges, lite0, plan, train
 from acgan_nb.data import load
 from acgan_nb.metrics import control, frechet_from_moments, moments
 from acgan_nb.plan import check_fit
@@ -189,7 +189,7 @@ def test_shipped_reports_by_two_judges_are_of_the_same_images(judge):
 def test_the_monitor_measures_by_the_judge_it_is_given(monkeypatch):
     "The distance by another network, classes by that of the data."
     stranger = judges.Judge("stranger", judges.judge_network(8, 3, 1000))
-    monkeypatch.setattr(train, "load_judge", {"lite0": stranger}.__getitem__)
+    monkeypatch.setattr(plan, "load_judge", {"lite0": stranger}.__getitem__)
     training = train.Training(check_fit("digits", steps=2, evaluate_every=2, feature_judge="lite0"))
     about, real = training.config["evaluation"], training.monitor.statistics
     assert (about["judge"], about["features"]) == ("digits", "stranger")

@@ -399,6 +399,8 @@ def test_what_the_shell_hands_on(monkeypatch):
     last = dict(learning_rate=1e-4, d_learning_rate=3e-4, activation_noise=0.2)
     assert caught["trials"][-1] == {**last, "seed": 1, "latent": "uniform"}
     assert len(grid(**PRESETS["paper27"])) == 27
+    CliRunner().invoke(main, ["sweep", "x", "-g", "seed=0", "--classes", '1, "a,b"', "--rungs", "1,2"])
+    assert caught["classes"] == ["1", "a,b"] and caught["rungs"] == [1, 2]  # names, as of `acgan train`
 
 
 def test_without_ray(monkeypatch, tmp_path):
@@ -450,10 +452,13 @@ def test_a_row_is_kept_only_for_the_same_question(no_training, tmp_path, monkeyp
     assert ask({"class_weight": 1.0}) == ask({"class_weight": 1.0}) == ask({}) == 1
     assert ask({"class_weight": 2.0}) == ask({"class_weight": 2.0}) == 2
     assert ask({"class_weight": 2.0}, samples=300) == 3
+    assert ask({"class_weight": 2.0}, classes=["3", 7]) == 4
+    assert ask({"class_weight": 2.0}, classes=["3", 7]) == 4
+    assert "classes" not in no_training[-1]  # the data are of these classes already
     other = load_judge("digits")
     object.__setattr__(other, "hash", "another judge's")
     monkeypatch.setattr(trials, "judge_for", lambda *_: other)
-    assert ask({"class_weight": 2.0}, samples=300) == 4
+    assert ask({"class_weight": 2.0}, samples=300) == 5
 
 
 def test_numbers_of_numpy_are_like_others(no_training, tmp_path):

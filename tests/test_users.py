@@ -17,18 +17,20 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+import tiny  # noqa: F401  # an architecture of the package then
 from click.testing import CliRunner
 from PIL import Image
 
-from acgan_nb import callbacks, cli, plots, storage, sweeps, train, trials
+from acgan_nb import callbacks, cli, plan, plots, storage, sweeps, train, trials
 from acgan_nb.cli import main, save_images
-from acgan_nb.data import Dataset, image_grid, load
+from acgan_nb.data import Dataset, Stream, image_grid, load
 from acgan_nb.directory import RunDirectory
 from acgan_nb.evaluation import gan_train
-from acgan_nb.judges import load_judge
+from acgan_nb.judges import Recipe, judge_for, load_judge
 from acgan_nb.models import build_discriminator, build_generator
 from acgan_nb.plan import as_dataset, check_fit
-from acgan_nb.report import compare
+from acgan_nb.report import compare, what_was_run
 from acgan_nb.runs import export_run, load_run
 from acgan_nb.train import fit
 
@@ -638,3 +640,68 @@ def test_both_backends_of_a_run_are_remembered(outdir):
     storage.save_variables(outdir / "checkpoint", [], about=np.frombuffer(json.dumps(about).encode(), "uint8"))
     plan = check_fit(DATA, outdir=outdir, steps=4, batch_size=20)
     assert train.Training(plan).config["versions"].keys() >= {"jax", "tensorflow"}
+
+
+# --- what a careful reader of the source found ---
+
+
+def test_the_old_run_stays_if_the_judge_of_features_is_missing(tmp_path, monkeypatch):
+    def missing(name):
+        raise ImportError(f"{name} is an extra")
+
+    options = dict(arch="tiny", steps=1, outdir=tmp_path, verbose=False)
+    fit("digits", **options)
+    before = contents(tmp_path)
+    monkeypatch.setattr(plan, "load_judge", missing)
+    again = dict(options, resume=False, evaluate_every=1, feature_judge="lite0")
+    assert line(lambda: fit("digits", **again), ImportError) == "lite0 is an extra"
+    assert contents(tmp_path) == before
+
+
+def test_settings_of_a_run_of_some_classes_bring_the_classes(tmp_path):
+    options = dict(arch="tiny", steps=1, verbose=False)
+    for data, classes in ((load("digits", classes=["7", "3"]), None), (load("digits"), [7, "3"])):
+        some = fit(data, classes=classes, outdir=tmp_path / f"of {classes}", **options)
+        assert some.config["class_names"] == ["7", "3"]
+        assert "--classes 7,3" in plan.train_command(some.config)
+        again = fit(config=some.outdir, verbose=False)
+        assert again.config["fingerprint"] == some.config["fingerprint"]
+    assert check_fit(load("digits"), steps=1).config["classes"] is None
+
+
+def test_callbacks_of_keras_see_the_last_evaluation(recwarn):
+    "Early stopping by a distance that cannot be reached ends training before its four epochs."
+    stop = keras.callbacks.EarlyStopping("frechet_distance", mode="min", baseline=-1, patience=1)
+    options = dict(arch="tiny", batch_size=700, steps=8, evaluate_every=2, verbose=False)
+    run = fit("digits", callbacks=[stop], **options)
+    assert run.step < 8 and not [w for w in recwarn if "not available" in str(w.message)]
+
+
+def test_a_stream_in_the_order_of_its_classes_is_refused_for_what_it_is():
+    images, labels = np.zeros((21_000, 8, 8, 1), "uint8"), np.repeat([0, 1], [20_500, 500])
+    stream = tf.data.Dataset.from_tensor_slices((images, labels)).batch(500)
+    said = line(lambda: check_fit(Stream(stream), evaluate_every=1, steps=1))
+    assert said.startswith("class '1' has 0 images") and "the first 20,000 of the stream" in said
+
+
+def test_a_saved_judge_is_that_of_the_recipe(tmp_path):
+    data = Dataset(*DATA)
+    for steps, kept in ((1, 1), (2, 2), (None, 2)):
+        recipe = steps and Recipe("arrays", 8, (), steps=steps)
+        assert judge_for(data, tmp_path, recipe).about["recipe"]["steps"] == kept
+
+
+def test_a_record_names_its_batch_size_and_counts_its_trials(tmp_path):
+    run = fit("digits", arch="tiny", steps=1, batch_size=50, outdir=tmp_path / "run", verbose=False)
+    rows = [{"trial": t, "seed": 0, "steps": s, "seconds": 1.0} for t, s in (("a", 1), ("b", 2000), ("b", 1))]
+    folder = trials.write_record(tmp_path / "record", rows, run.outdir, command="x")
+    read, about = trials.read_record(folder)
+    assert "3: 2 trials, seeds 0, 1 to 2,000 steps at batch 50" in what_was_run(about, read)
+
+
+def test_grids_of_samples_are_in_the_order_of_their_steps(tmp_path):
+    directory = RunDirectory(tmp_path)
+    (tmp_path / "samples").mkdir()
+    for step in (1_000_000, 999_999, 5):
+        directory.sheet_path(step).touch()
+    assert directory.sheets() == [directory.sheet_path(step) for step in (5, 999_999, 1_000_000)]
