@@ -408,4 +408,6 @@ def replayed(config, given: dict) -> dict:
     for name, other in (("steps", "epochs"), ("arch", "size")):
         if given.get(other) is not None:
             del kept[name]
+    if not isinstance(given.get("data", ""), (str, os.PathLike)):
+        del kept["classes"]  # data in memory bring theirs
     return kept | given

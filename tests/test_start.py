@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from acgan_nb.cli import main
-from acgan_nb.data import load
+from acgan_nb.data import Dataset, load
 from acgan_nb.models import arch_for, architecture, build_discriminator, build_generator, ladder
 from acgan_nb.plan import check_fit, train_command
 from acgan_nb.runs import build_gan, export_run, run_data
@@ -139,7 +139,7 @@ def test_resumed_without_its_source_it_is_the_uninterrupted_run(later, tmp_path)
 def test_a_replayed_run_is_the_same_run(source, capsys):
     again = fit(DATA, config=source.outdir, verbose=True)
     assert digest(again.gan.weights) == digest(source.gan.weights)
-    line = f"from {source.outdir}: steps=2, batch_size=10, log_every=1\n"
+    line = f"from {source.outdir}: classes=['3', '5', '7'], steps=2, batch_size=10, log_every=1\n"
     assert capsys.readouterr().out == line
 
 
@@ -148,9 +148,12 @@ def test_what_is_given_wins_over_the_other_run(source, tmp_path, monkeypatch):
     monkeypatch.setattr("acgan_nb.train.Training", lambda plan: SimpleNamespace(run=lambda: plan))
     plan = fit(config=source.outdir / "config.json", batch_size=100, learning_rate=1e-4, epochs=1)
     config = plan.config
-    assert (config["batch_size"], config["d_learning_rate"], config["steps"]) == (100, 1e-4, 14)
+    assert (config["batch_size"], config["d_learning_rate"], config["steps"]) == (100, 1e-4, 4)
+    assert config["fingerprint"] == source.config["fingerprint"]  # the same three classes of digits
     assert plan.notes[0].endswith("batch_size=100, not 10, learning_rate=0.0001, not 0.0002, "
-                                  "d_learning_rate=0.0001, not 0.0002; the images are others")
+                                  "d_learning_rate=0.0001, not 0.0002")
+    other = fit(Dataset(np.zeros((40, 8, 8), "uint8"), np.arange(40) % 2), config=source.outdir)
+    assert other.config["class_names"] == ["0", "1"] and other.notes[0].endswith("the images are others")
     for change, line in (("{", "config.json is damaged"), ('{"data": "arrays"}', "there is no 'fingerprint'")):
         (tmp_path / "config.json").write_text(change)
         with pytest.raises(ValueError, match=line):
