@@ -34,6 +34,8 @@ __all__ = ['from_pixels', 'to_pixels', 'Dataset', 'load', 'hide_labels', 'repeat
 def from_pixels(images):
     """uint8 pixels in 0..255 -> float32 in [-1, 1]; a NumPy array or a backend tensor.
 
+    `images`: uint8, of any shape.
+
     >>> from_pixels(np.array([0, 255], "uint8"))
     array([-1.,  1.], dtype=float32)
     """
@@ -46,6 +48,8 @@ def from_pixels(images):
 # %% ../nbs/api/03_data.ipynb #397effb1
 def to_pixels(images):
     """Floats in [-1, 1], of any backend -> NumPy uint8 in 0..255, rounded to the nearest.
+
+    `images`: floats, of any shape.
 
     >>> to_pixels(np.array([-1.0, 1.0]))
     array([  0, 255], dtype=uint8)
@@ -62,9 +66,11 @@ def to_pixels(images):
 class Dataset:
     """Labelled images. `images` uint8 (N, H, W, C); `labels` int (N,) in 0..K-1, -1 = unlabelled.
 
-    Converted are floats in [-1, 1], greyscale (N, H, W), one-hot labels and names, as in a list,
-    a data frame or a tensor; `value_range`: what is black and white in images of other values.
-    Anything else raises a one-line `ValueError`.
+    Lists, data frames and tensors are converted, and so are floats in [-1, 1], greyscale images
+    (N, H, W), one-hot labels (N, K) and class names as labels. `class_names`: name of each class;
+    default: the names among the labels, or "0", "1", and so on. `name`: name of the data in reports
+    and messages. `value_range`: (black, white) of images of other values. One-line `ValueError` for
+    anything else.
 
     >>> Dataset(np.zeros((4, 8, 8), "uint8"), [0, 1, 1, -1], ["cat", "dog"]).class_counts
     array([1, 2])
@@ -148,7 +154,10 @@ def load(
     data_dir: str | None = None,  # where TFDS keeps its data; default TFDS_DATA_DIR
     value_range=None,  # black and white in a folder of images, if they are not those of their format
 ) -> Dataset:
-    """Load a data set by name or from a folder. One-line `ValueError` or `OSError` if it cannot.
+    """Load a data set of uint8 images (N, H, W, C) by name or from a folder.
+
+    In one line: `ValueError` for an unknown name, split or class, `OSError` for files and downloads,
+    `ImportError` without TensorFlow Datasets.
 
     >>> load("digits", "test", classes=[3, 7])
     Dataset('digits', images (95, 8, 8, 1), 2 classes)
@@ -341,7 +350,8 @@ class Stream:
 
     `batches`: a finite `tf.data.Dataset` or `keras.utils.PyDataset` of pairs: images (B, H, W, C),
     uint8 or float in [-1, 1], and labels (B,), -1 = unlabelled. Read once at the start. A shorter
-    last batch is skipped in training. One-line `ValueError` for anything else.
+    last batch is skipped in training. `name`: name of the data in reports and messages. One-line
+    `ValueError` for anything else.
 
     >>> import tensorflow as tf
     >>> digits = load("digits")

@@ -121,6 +121,11 @@ def replica() -> tuple:
         return 0, 1
     return context.replica_id_in_sync_group, context.num_replicas_in_sync
 
+# %% ../nbs/api/04_devices.ipynb #1c0f70df
+def batch_count(images):
+    "Images of the whole batch, of which a device has these."
+    return ops.shape(images)[0] * replica()[1]
+
 # %% ../nbs/api/04_devices.ipynb #5ea3ae61
 def average(values):
     """A tensor, or a list or dict of them, averaged over the devices that share a batch.
@@ -197,7 +202,7 @@ def fits_on_device(size: int) -> bool:
 
 # %% ../nbs/api/04_devices.ipynb #c4321230
 def join_processes():
-    """Connect to the other processes, if KERAS_DISTRIBUTION_NUM_PROCESSES names any; comes first of all.
+    """Connect to the other processes, if KERAS_DISTRIBUTION_NUM_PROCESSES is above 1; call it first.
 
     `ValueError` if there are any and Keras' backend is not JAX.
 

@@ -21,7 +21,7 @@ from nbdev.config import get_config
 from nbdev.process import Processor
 
 from ._modidx import d as SITE
-from .settings import EVALUATION, ROWS
+from .settings import EVALUATION, ROWS, Settings
 
 # %% auto #0
 __all__ = ['ColabBadge', 'Reference']
@@ -139,9 +139,8 @@ _COMMON = {
     "labels": "Class ids, shape (N,)",
     "least": "Smallest number of images per class",
     "measure": "Key of a measure",
-    "mode": '"paper" or "tensorflow", see `ms_ssim_configuration`',
+    "mode": '"paper" (our reading: small images have smaller windows) or "tensorflow"',
     "ms_ssim": "Mean MS-SSIM of each class, shape (K,)",
-    "name": "Name of the option",
     "new": "The new configuration",
     "num_classes": "Number of classes, K",
     "old": "The configuration of the existing run",
@@ -156,7 +155,6 @@ _COMMON = {
     "rows": "Rows of a table: a dict for each run",
     "run": "A trained run",
     "runs": "Name -> run",
-    "samples": "Generated images",
     "seed": "Random seed",
     "seeds": "Random seeds",
     "settings": "Setting -> value",
@@ -167,7 +165,6 @@ _COMMON = {
     "source_logits": "Logits of P(S = real | X), shape (B,)",
     "spherical": "Interpolate along an arc instead of a line",
     "split": "Name of the split",
-    "start": "First step",
     "stddev": "Standard deviation of the noise",
     "steps": "Number of steps",
     "subsets": "Number of random subsets",
@@ -188,7 +185,8 @@ def _meanings(symbol) -> dict:
     except (TypeError, SyntaxError, OSError):  # a class that was made, not written
         comments = {}
     options = {row.name: row.help for row in [*ROWS.values(), *EVALUATION.values()]}
-    known = {**options, **_COMMON, **_said(_words_and_example(symbol.__doc__)[0])}
+    known = {**_COMMON, **options} if symbol is Settings else {**options, **_COMMON}
+    known |= _said(_words_and_example(symbol.__doc__)[0])
     known |= {name: comment for name, comment in comments.items() if comment}
     return {p.name: _line(known.get(p.name, "")) for p in _parameters(symbol)}
 

@@ -165,7 +165,7 @@ def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | N
 
 # %% ../nbs/api/22_evaluation.ipynb #379a8fc3
 def sampler(run: Run, train: Dataset, count: int):
-    """A function seed -> Dataset of `count` samples of the run, as many of each class.
+    """A function seed -> Dataset of `count` samples of the run, spread evenly over the classes.
 
     >>> from acgan_nb import load, load_pretrained
     >>> sampler(load_pretrained("digits"), load("digits"), 20)(0).class_counts
@@ -223,7 +223,7 @@ def _copying(samples, held_out, training) -> dict:
     return {
         "nearest_training_image": np.quantile(distances, [0.05, 0.5, 0.95]),
         "nearest_training_image_of_test_images": np.quantile(control, [0.05, 0.5, 0.95]),
-        "nearer_than_5_percent_of_test_images": np.mean(distances < np.quantile(control, 0.05)),
+        "nearer_than_95_percent_of_test_images": np.mean(distances < np.quantile(control, 0.05)),
         "copies": np.mean(distances == 0),
     }
 

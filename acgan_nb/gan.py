@@ -15,7 +15,7 @@ from keras import ops
 
 from .augment import flipped, views
 from .data import from_pixels
-from .devices import average, has_gpu, replica, shard
+from .devices import average, batch_count, has_gpu, replica, shard
 from .gradients import Adam, apply_gradients, average_gradients, global_norm, pullback
 from .heads import head_of
 from .losses import discriminator_loss, generator_loss, gradient_penalty, source_probability
@@ -38,8 +38,14 @@ def _check_shapes(generator, discriminator):
 class ACGAN(keras.Model):
     """Generator and discriminator trained against each other (Odena et al. 2017, section 3).
 
+    `generator`: [z (B, latent_dim), labels (B,)] -> images (B, H, W, C) in [-1, 1]. `discriminator`:
+    images -> source logits (B,), class logits (B, K). `ema`: decay of the average of G's weights, in
+    [0, 1). `latent`: "normal" or "uniform". `seed`: of z and the classes.
+
     `fit` and `evaluate` take batches of images (B, H, W, C), uint8 or float in [-1, 1], and labels
-    (B,), -1 = unlabelled. Called on `[z, labels]`, it gives the averaged generator's images.
+    (B,), -1 = unlabelled; `evaluate` measures `generator`. Called on `[z, labels]`, and in `predict`,
+    it gives images of the averaged generator `ema_generator`. `ValueError` if the images of G have
+    not the shape that D takes, or a value is out of range.
 
     >>> from acgan_nb.models import build_discriminator, build_generator
     >>> gan = ACGAN(build_generator("digits"), build_discriminator("digits"))
@@ -237,11 +243,6 @@ def discriminate(self: ACGAN, real, fake, training=True):
         n = ops.shape(images[0])[0]
         outputs = [o[:n] for o in together], [o[n:] for o in together]
     return [self.head.given(*each) for each in zip(outputs, labels)]
-
-# %% ../nbs/api/11_gan.ipynb #1c0f70df
-def batch_count(images):
-    "Images of the whole batch, of which a device has these."
-    return ops.shape(images)[0] * replica()[1]
 
 # %% ../nbs/api/11_gan.ipynb #013c4df7
 def shared_count(labels):

@@ -99,8 +99,8 @@ class Judge:
     array([4, 9, 4, 9, 4])
     """
 
-    name: str
-    network: keras.Model
+    name: str  # in reports, and of its two files
+    network: keras.Model  # images in [-1, 1] -> features (B, F), logits (B, K)
     mirror: bool = False
     about: dict | None = None
 
@@ -293,6 +293,7 @@ def train_judge(
     """A judge trained on the labelled images of `data`, from scratch or from another judge.
 
     name: default "judge of " and the name of the data. seed: of weights, batches and augmentation.
+    start: judge whose weights training starts from; default: random weights.
 
     >>> judge = train_judge(load("digits"), Recipe("digits", 8, (), steps=2), name="mine")
     >>> judge.name, judge.about["class_names"][:3]
@@ -368,7 +369,7 @@ def _read_judge(name: str, folder: Path) -> Judge:
 def load_judge(name: str, folder=None) -> Judge:
     """A shipped judge, one that `acgan judge` wrote to `folder`, or one by others.
 
-    Names of judges by others: "inception", "lite0". `ValueError` if there is no such judge, or if
+    `name`: name of a judge in `RECIPES` or in `folder`, "inception" or "lite0". `ValueError` if there is no such judge, or if
     the weights do not match the hash in the record. Each call reads a judge of its own.
 
     >>> judge = load_judge("digits")
@@ -394,7 +395,7 @@ def _check_own(name, folder):
 def make_judge(name: str, folder=".", *, seed: int = 0, data_dir=None) -> Judge:
     """Train the judge `RECIPES[name]`, test it on real test images, and save it in `folder`.
 
-    The shell's `acgan judge`. `OSError` if the folder cannot be written.
+    The shell's `acgan judge`. `name`: key of `RECIPES`. `OSError` if the folder cannot be written.
 
     >>> make_judge("digits", "judges").about["accuracy_on_real_test"]  # doctest: +SKIP
     """

@@ -121,7 +121,7 @@ def _sent_steps(loop, batches, steps_per_call):
 class TrainingSteps:
     """`steps(count)` runs count <= steps_per_call training steps and returns the logs as floats.
 
-    `training_steps` makes one.
+    `training_steps` makes one. `steps`: function that runs `count` steps and returns the logs.
 
     >>> TrainingSteps(lambda count: {"d_loss": np.float32(count)}, None, None)(2)
     {'d_loss': 2.0}

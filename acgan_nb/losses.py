@@ -142,6 +142,8 @@ def pair_logits(source_logits, projections, labels):
 def auxiliary_class_term(outputs, labels, real, count=None):
     """The paper's class term of D on its `outputs`, source logits (B,) and class logits (B, K).
 
+    `count`: divide by this number; default: the number of labelled images.
+
     >>> outputs = ops.zeros(2), ops.zeros((2, 10))
     >>> round(float(auxiliary_class_term(outputs, [3, 7], real=True)), 4)  # ln 10
     2.3026
@@ -180,7 +182,9 @@ def discriminator_loss(
     label_smoothing: float = 0.0,
     real_count=None,  # labelled real images, if several devices share the batch
 ):
-    """-(L_S + L_C): returns the total and its four unweighted terms by name.
+    """-(L_S + L_C) in nats: (total, terms), all scalars. Odena et al. 2017, section 3.
+
+    The terms are not weighted: source_real, source_fake, class_real, class_fake.
 
     >>> outputs = ops.zeros(4), ops.zeros((4, 10))  # undecided
     >>> round(float(discriminator_loss(outputs, outputs, [0, 1, 2, 3], [4, 5, 6, 7])[0]), 4)

@@ -60,7 +60,7 @@ class RealStatistics:
     seed: int  # of the pairs and the latents
     moments: tuple  # of the real features: mean (F,), covariance (F, F)
     floor: float  # Fréchet distance of other real images
-    limit: float  # MS-SSIM above which a class is less varied than any real one
+    limit: float  # MS-SSIM of a collapsed class: above the largest real class + 3 standard errors
 
 # %% ../nbs/api/15_monitor.ipynb #9de1fcd5
 def _split(images, samples, rng, maximum=10_000):
@@ -96,7 +96,8 @@ def real_statistics(
 ) -> RealStatistics:
     """Statistics of the real images, for at least `samples` samples, as many of each class.
 
-    pairs: per class, for MS-SSIM. feature_judge: of the distance, by default the judge.
+    samples: number of samples to compare, at least. pairs: per class, for MS-SSIM. feature_judge:
+    of the distance, by default the judge.
     `ValueError` if a class has too few labelled images.
 
     >>> from acgan_nb.data import load
@@ -192,7 +193,7 @@ def sample(self: Monitor) -> np.ndarray:
 
 # %% ../nbs/api/15_monitor.ipynb #2c6c4d88
 class CollapseWarning(UserWarning):
-    "A class of the generator is less varied than any real class."
+    "A class of the generator is clearly less diverse than any real one: twice above `limit`."
 
 # %% ../nbs/api/15_monitor.ipynb #aa779219
 @patch

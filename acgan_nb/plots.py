@@ -238,7 +238,7 @@ def joint(ms_ssim, accuracy, limit, class_names):
 def neighbours(samples, images, indices):
     """Rows of a sample (N, H, W, C) and its nearest training images.
 
-    `indices`: indices (N, k) of the nearest training images.
+    `samples`: uint8 images (N, H, W, C). `indices`: indices (N, k) of the nearest training images.
 
     >>> from acgan_nb import load
     >>> x = load("digits").images

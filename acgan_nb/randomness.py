@@ -67,7 +67,7 @@ def _most_draws(model):
 
 # %% ../nbs/api/10_randomness.ipynb #91d49117
 def check_draws(model, passes: int):
-    """`ValueError` if so many passes draw more random numbers than `DRAWS_PER_STEP`.
+    """`ValueError` if `passes` passes draw more random numbers than `DRAWS_PER_STEP`.
 
     >>> check_draws(keras.Sequential([keras.layers.Dropout(0.5)]), passes=3)  # one each: enough
     """

@@ -92,7 +92,9 @@ def _repr_html_(self: Run):
 def sample(self: Run, labels, count: int | None = None, seed: int = 0):
     """uint8 images (N, H, W, C) of one class `count` times, or of each class in a sequence.
 
-    A class is an id or a name. `ValueError` if it does not exist.
+    `labels`: a class, id in 0..K-1 or name, or a sequence of them. `count`: number of images of one
+    class; default 1. `seed`: of the latents. `ValueError` for an unknown class or more images than
+    fit into memory. With a `confidence`, warns of samples that stay below it.
 
     >>> load_pretrained("digits").sample([3, 7], seed=1).shape
     (2, 8, 8, 1)

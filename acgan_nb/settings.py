@@ -332,7 +332,7 @@ def rows_of(*parts) -> list[Row]:
 
 
 def choices(name: str) -> tuple:
-    """The values that an option with choices may have.
+    """The values that an option with choices may have. `name`: name of the option.
 
     >>> choices("latent")
     ('normal', 'uniform')

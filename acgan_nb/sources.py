@@ -440,8 +440,7 @@ def _collect(examples, size, static, framing="crop"):
         parts = list(examples.batch(1024).as_numpy_iterator())
     else:
         size = _common_size((i.shape[1::-1] for i, _ in examples.as_numpy_iterator()), size)
-        pairs = examples.as_numpy_iterator()
-        parts = [(_framed(picture(image), size, framing), label) for image, label in pairs]
+        parts = [(_framed(picture(i), size, framing), k) for i, k in examples.as_numpy_iterator()]
     if not parts:
         raise ValueError("there is no image of these classes in this split")
     images, labels = zip(*parts)
@@ -460,7 +459,9 @@ def _of_classes(examples, ids):
 
 # %% ../nbs/api/02_sources.ipynb #bc6c8ddf
 def read_tfds(name, split="train", classes=None, size=None, data_dir=None, framing="crop"):
-    """A TFDS data set by name -> images and labels of `classes` only, and the names of all classes.
+    """A TFDS data set -> images and labels of `classes` only, and the names of all classes.
+
+    `name`: name in TFDS, which numbers the labels. `ValueError`, `OSError`, `ImportError` in one line.
 
     >>> images, labels, names = read_tfds("mnist", "test")  # doctest: +SKIP
     """

@@ -316,7 +316,9 @@ def folder_name(folder) -> str:
 
 # %% ../nbs/api/01_storage.ipynb #0110234b
 def results_folder(name: str | None = None) -> Path:
-    """Where the committed results, or those of one name, are: in the installed package or the clone.
+    """The folder of all committed results, or of one of them, in the installed package or the clone.
+
+    `name`: name of the results; None: the folder of all. `ValueError` if there are none of this name.
 
     >>> results_folder("digits").name
     'digits'
@@ -333,6 +335,8 @@ def results_folder(name: str | None = None) -> Path:
 # %% ../nbs/api/01_storage.ipynb #a4a891ac
 def new_results_folder(name: str) -> Path:
     """Where a notebook leaves new results: `results/NAME` of the clone it is in, or else right here.
+
+    `name`: name of the results.
 
     >>> new_results_folder("mine").parts[-2:]
     ('results', 'mine')

@@ -103,7 +103,7 @@ def _held_back():
 
 @contextmanager
 def _without_collections():
-    "Garbage is not looked for in the block, nor ever after among what it made: modules stay."
+    "No cyclic garbage collection in the block, and never of the objects that were made in it."
     gc.disable()
     try:
         yield

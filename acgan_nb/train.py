@@ -54,7 +54,7 @@ with warnings.catch_warnings():
 def run_steps(gan, advance, start, plan: Plan, callbacks, caught=()):
     """Train from step `start` on, to the last or until a callback or a caught signal ends it.
 
-    `advance`: function that runs the next steps. `caught`: list of the signals that have arrived.
+    `advance`: function that runs the next steps. `start`: first step. `caught`: list of the signals that have arrived.
 
     >>> gan, plan = keras.Sequential(), check_fit("digits", steps=2)
     >>> run_steps(gan, lambda count: print("steps:", count), 0, plan, [])
