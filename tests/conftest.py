@@ -4,12 +4,16 @@ import os
 import sys
 
 import pytest
+from hypothesis import settings
 
 import acgan_nb  # noqa: F401  # before TensorFlow, which reads its settings when it is imported
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # and these, which children inherit
 for threads in ("OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
     os.environ.setdefault(threads, "1")  # there is a worker for each core
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # other processes may fill the memory
+settings.register_profile("fixed", derandomize=True, database=None)  # the same inputs in every run
+settings.load_profile("fixed")
 SPREAD = "test_notebooks.py"
 LONGEST = "sweeps reliability evaluate jax devices gan cli export demo notebooks".split()
 

@@ -65,7 +65,7 @@ REACHED |= {
 
 def python(code, *args):
     command = [sys.executable, "-c", code, *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def acgan(*args):
@@ -622,7 +622,7 @@ def test_interrupted_by_ctrl_c_says_how_to_go_on(tmp_path):
     command = [Path(sys.executable).with_name("acgan"), "train", "digits", "--steps", "9999"]
     command += ["--quiet", "--outdir", str(tmp_path / "run")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "run" / "checkpoint").exists():
+    while process.poll() is None and not (tmp_path / "run" / "checkpoint").exists():
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=300)

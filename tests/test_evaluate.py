@@ -255,6 +255,8 @@ def test_real_images_are_measured_once(run, tmp_path, monkeypatch):
     again = evaluation.evaluate(there, **options)
     assert len(measured) == 1
     assert again.pop("real_from") == f"{tmp_path.name}/report_truncation_1.5.json" and again == first
+    for cache in ("_CORRECT", "_LAST"):  # so that everything is computed again
+        monkeypatch.setattr(evaluation, cache, {})
     assert evaluation.evaluate(there, fresh=True, **options) == first and len(measured) == 3
     other = evaluation.evaluate(there, **options | dict(gan_train_steps=1))
     assert len(measured) == 5 and other["real"] != first["real"]

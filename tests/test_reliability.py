@@ -73,7 +73,7 @@ def test_full_disk_then_damage_then_room_again(undisturbed, tmp_path):
 
 def test_stopped_by_sigterm_goes_on(undisturbed, tmp_path):
     process = crash.start(tmp_path)
-    while not (tmp_path / "checkpoint").exists():
+    while process.is_alive() and not (tmp_path / "checkpoint").exists():
         time.sleep(0.1)
     process.terminate()
     process.join()

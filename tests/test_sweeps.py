@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -69,8 +70,8 @@ def wait_for(run, step, seconds=600):
 
 
 def workers(run):
-    "The Ray workers that hold the lock of a run directory."
-    for process in psutil.process_iter():
+    "The Ray workers, below this process, that hold the lock of a run directory."
+    for process in psutil.Process().children(recursive=True):
         try:
             if any(file.path == str(run / ".lock") for file in process.open_files()):
                 yield process
@@ -83,8 +84,9 @@ def kill_at(run, step):
 
     def kill():
         wait_for(run, step)
-        for worker in workers(run):
-            if worker.pid != os.getpid():
+        end = time.monotonic() + 600
+        while not killed and time.monotonic() < end:  # it may be between two workers
+            for worker in islice(workers(run), 1):
                 worker.kill()
                 killed.append(worker.pid)
 
@@ -252,15 +254,21 @@ def ctrl_c_works():
 
 
 def test_ctrl_c_saves(cluster, tmp_path, ctrl_c_works):
+    ended = threading.Event()
+
     def press():
-        while len(RunDirectory(tmp_path / "run").read_history()["step"]) < 2:
+        while not ended.is_set() and RunDirectory(tmp_path / "run").last_row().get("step", 0) < 10:
             time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        if not ended.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=press, daemon=True).start()
     options = dict(steps=9999, save_every=9999, log_every=5, verbose=False)
-    with pytest.raises(KeyboardInterrupt):
-        sweep("digits", {"run": {}}, tmp_path, **options)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sweep("digits", {"run": {}}, tmp_path, **options)
+    finally:
+        ended.set()
     assert 10 <= RunDirectory(tmp_path / "run").find_checkpoint().step < 9999
 
 
@@ -277,7 +285,7 @@ def test_a_worker_of_a_dead_driver_is_waited_for(tmp_path):
     began = time.monotonic()
     wait_for_lock(tmp_path)
     with locked(tmp_path):
-        assert 1 < time.monotonic() - began < 5
+        assert 1 < time.monotonic() - began < 20
 
 
 def test_a_second_driver_is_refused(tmp_path):
