@@ -223,3 +223,19 @@ def check_memory(what, *sizes):
     if (size := math.prod(map(int, sizes))) > memory / 2:
         has = f"this machine has {memory / 2**30:,.0f}"
         raise ValueError(f"{what} would take {size / 2**30:,.0f} GiB; {has}")
+
+# %% ../nbs/api/30_arrays.ipynb #7c4c86f2
+def to_plain(value, name="a setting"):
+    "NumPy's numbers and arrays, tuples, ranges and paths as numbers, lists and strings, at any depth."
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): to_plain(item, key) for key, item in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [to_plain(item, name) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    text = repr(value).partition("\n")[0]
+    raise ValueError(f"{name} must be a number, a string or a list of them, got {text:.60}")

@@ -231,7 +231,7 @@ def state_of(gan) -> list:
 # %% ../nbs/api/16_directory.ipynb #a066a376
 @dataclass
 class Checkpoint:
-    """A state from which training goes on; `RunDirectory.find_run` reads it.
+    """A state from which training goes on; `RunDirectory.checkpoint_for` reads it.
 
     >>> Checkpoint("runs/a/checkpoint", [], {}, {}, step=140, seconds=2.5).step
     140
@@ -315,7 +315,7 @@ def find_checkpoint(self: RunDirectory) -> Checkpoint | None:
 
 # %% ../nbs/api/16_directory.ipynb #63d946c8
 @patch
-def find_run(self: RunDirectory, config: dict) -> Checkpoint | None:
+def checkpoint_for(self: RunDirectory, config: dict) -> Checkpoint | None:
     "The checkpoint to go on from; `ValueError` if the directory holds another run."
     checkpoint = None
     try:

@@ -21,7 +21,7 @@ from nbdev.config import get_config
 from nbdev.process import Processor
 
 from ._modidx import d as SITE
-from .settings import EVALUATION, ROWS, Settings
+from .settings import EVALUATION, ROWS
 
 # %% auto #0
 __all__ = ['ColabBadge', 'Reference']
@@ -184,17 +184,19 @@ def _meanings(symbol) -> dict:
         comments = docments(symbol, returns=False) | _fields(symbol)
     except (TypeError, SyntaxError, OSError):  # a class that was made, not written
         comments = {}
-    options = {row.name: row.help for row in [*ROWS.values(), *EVALUATION.values()]}
-    known = {**_COMMON, **options} if symbol is Settings else {**options, **_COMMON}
+    known = {row.name: row.help for row in [*ROWS.values(), *EVALUATION.values()]} | _COMMON
     known |= _said(_words_and_example(symbol.__doc__)[0])
     known |= {name: comment for name, comment in comments.items() if comment}
     return {p.name: _line(known.get(p.name, "")) for p in _parameters(symbol)}
 
 
 def _fields(symbol) -> dict:
-    "{field: comment} of a class with annotated fields."
-    source = inspect.getsource(symbol) if inspect.isclass(symbol) else ""
-    return dict(re.findall(r"^    (\w+): [^#\n]+  # (.+)$", source, re.MULTILINE))
+    "{field: comment, or the help in its metadata} of a class with annotated fields."
+    if not inspect.isclass(symbol):
+        return {}
+    comments = re.findall(r"^    (\w+): [^#\n]+  # (.+)$", inspect.getsource(symbol), re.MULTILINE)
+    fields = getattr(symbol, "__dataclass_fields__", {}).values()
+    return dict(comments) | {f.name: f.metadata["help"] for f in fields if "help" in f.metadata}
 
 
 def _said(docstring) -> dict:

@@ -5,7 +5,6 @@
 # %% ../nbs/api/22_evaluation.ipynb #bfa06f2f
 from __future__ import annotations
 
-import json
 import warnings
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ import keras
 import numpy as np
 
 from . import metrics
+from .arrays import to_plain
 from .data import Dataset, as_images, as_labels
 from .fidelity import check_installed, fidelity_scores
 from .lite0 import imagenet_accuracy
@@ -28,11 +28,6 @@ from .storage import digest, folder_name, read_json, results_folder
 # %% auto #0
 __all__ = ['compute_measures', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting',
            'two_stage_inception_score', 'evaluate']
-
-# %% ../nbs/api/22_evaluation.ipynb #eca425af
-def _to_json(values):
-    "NumPy numbers and arrays as the plain numbers and lists of JSON."
-    return json.loads(json.dumps(values, default=lambda x: x.tolist()))
 
 # %% ../nbs/api/22_evaluation.ipynb #18577f44
 def _accuracy(correct, labels, seed: int):
@@ -96,7 +91,7 @@ def compute_measures(
     correct = metrics.resolution_hits(images, labels, judge, sizes)  # (S, N), full size last
     accuracy, std, by_class = zip(*(_accuracy(c, labels, seed) for c in correct))
     similarity = metrics.class_ms_ssim(images, labels, pairs, seed)
-    return _to_json({
+    return to_plain({
         "images": len(images),
         "gan_test": accuracy[-1],
         "gan_test_std": std[-1],
@@ -155,7 +150,7 @@ def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | N
         recipe = recipe_for(datas[0])
         recipe = recipe if steps is None else replace(recipe, steps=steps)
         correct += _correct(datas, test, recipe, group)
-    return _to_json({
+    return to_plain({
         **_gan_train_scores(correct, test.labels),
         "gan_train_seeds": seeds,
         "gan_train_images": len(datas[0]),
@@ -258,7 +253,7 @@ def overfitting(
     rng, classes = np.random.default_rng(seed), train.num_classes
     held_out = test.images[rng.permutation(len(test))[:queries]]
     samples = run.sample(np.arange(queries) % classes, seed=seed)
-    return _to_json({
+    return to_plain({
         "queries": queries,
         **_copying(samples, held_out, train.images),
         "walk_steps": steps,
@@ -289,7 +284,7 @@ def two_stage_inception_score(
     scores = {name: _inception_score(run, judge, *choose, seed) for name, run in runs.items()}
     best = max(scores, key=lambda name: scores[name][0])
     fresh = _inception_score(runs[best], judge, *final, seed + 1)
-    return _to_json({
+    return to_plain({
         "judge": judge.name,
         "judge_hash": judge.hash,
         "seed": seed,
@@ -466,7 +461,7 @@ def evaluate(
     options["gan_train_steps"] = options["gan_train_steps"] or recipe_for(train).steps
     columns = _columns(run, train, options)
     report = {"run": _describe_run(run), **_describe_judges(judge, feature_judge, test)}
-    report = _to_json(report | {"settings": _describe_settings(train, test, options)})
+    report = to_plain(report | {"settings": _describe_settings(train, test, options)})
     if not options["fresh"]:
         report |= _known_real_column(report, run)
     for name in [name for name in columns if name not in report]:
@@ -477,4 +472,4 @@ def evaluate(
     report["overfitting"] = overfitting(run, train, test, seed=options["seed"])
     report["shares"] = _shares(report["generated"], report["real"])
     report["judges"] = _all_judges(train, test, samples)
-    return _to_json(report)
+    return to_plain(report)

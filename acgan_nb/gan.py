@@ -24,7 +24,7 @@ from .randomness import check_draws, initial_seeds, random_states, set_random_st
 from .settings import ROWS, check_class_loss, check_value, complete, nearest, pick, rows_of
 
 # %% auto #0
-__all__ = ['LOGS', 'OF_LABELLED', 'ACGAN', 'adam', 'class_accuracy']
+__all__ = ['LOGS', 'ACGAN', 'adam', 'class_accuracy']
 
 # %% ../nbs/api/11_gan.ipynb #6f30c08e
 def _check_shapes(generator, discriminator):
@@ -84,6 +84,8 @@ LOGS = (
     *("d_x", "d_gz_before", "d_gz_after", "class_accuracy_real", "class_accuracy_fake"),
     *("d_gradient", "g_gradient"),
 )
+
+# %% ../nbs/api/11_gan.ipynb #5e18371f
 OF_LABELLED = "class_real", "class_accuracy_real"  # means over labelled images, not over steps
 
 # %% ../nbs/api/11_gan.ipynb #3d759ba8

@@ -5,7 +5,6 @@
 # %% ../nbs/api/14_judges.ipynb #3152394e
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from fastcore.basics import patch
 from scipy.special import softmax
 from tqdm import tqdm
 
+from .arrays import to_plain
 from .data import Dataset, as_images, as_labels, from_pixels, load
 from .lite0 import lite0_network
 from .models import BatchNormalization
@@ -369,8 +369,9 @@ def _read_judge(name: str, folder: Path) -> Judge:
 def load_judge(name: str, folder=None) -> Judge:
     """A shipped judge, one that `acgan judge` wrote to `folder`, or one by others.
 
-    `name`: name of a judge in `RECIPES` or in `folder`, "inception" or "lite0". `ValueError` if there is no such judge, or if
-    the weights do not match the hash in the record. Each call reads a judge of its own.
+    `name`: name of a judge in `RECIPES` or in `folder`, "inception" or "lite0". `ValueError` if
+    there is no such judge, or if the weights do not match the hash in the record. Each call reads
+    a judge of its own.
 
     >>> judge = load_judge("digits")
     >>> judge.hash, judge.about["test_images"]
@@ -445,7 +446,7 @@ def _saved_judge(data, folder, recipe=None):
     if folder is not None and (Path(folder) / "judge.json").exists():
         judge = load_judge("judge", folder)
         of_data = judge.about["train_fingerprint"] == data.fingerprint
-        as_asked = recipe is None or judge.about["recipe"] == json.loads(json.dumps(asdict(recipe)))
+        as_asked = recipe is None or judge.about["recipe"] == to_plain(asdict(recipe))
         return judge if of_data and as_asked else None
 
 # %% ../nbs/api/14_judges.ipynb #7c915d78

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import platform
 import shlex
@@ -20,6 +19,7 @@ import keras
 import numpy as np
 
 from .architectures import arch_for, architecture, check_sides, network_size
+from .arrays import to_plain
 from .config import recorded
 from .data import Dataset, Stream, check_batch_size, check_outside, is_streamable, load
 from .devices import check_backend, data_parallel, has_bfloat16, has_gpu
@@ -108,12 +108,7 @@ def _configuration(data, arch, settings: dict) -> dict:
         "hardware": _hardware(),
         "versions": _versions(),
     }
-    return json.loads(json.dumps(config, default=_plain))
-
-
-def _plain(value):
-    "A number or a path as JSON knows it."
-    return os.fspath(value) if isinstance(value, os.PathLike) else value.item()
+    return to_plain(config)
 
 # %% ../nbs/api/19_plan.ipynb #884d4d2d
 def _hardware():

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from fastcore.basics import patch
 
-from .arrays import class_ids
+from .arrays import class_ids, to_plain
 from .cluster import ProgressBoard, check_capacity, check_resources, ray_session, ray_task, run_tasks
 from .data import Dataset
 from .directory import RunDirectory
@@ -28,7 +28,7 @@ from .settings import ROWS, check_range, settings_from
 from .storage import locked, read_json, write_json
 from .tables import aligned, compare
 from .train import fit
-from .trials import check_all, load_for_trials, make_folders, name_trials, select_classes, to_plain
+from .trials import check_all, load_for_trials, make_folders, name_trials, select_classes
 
 # %% auto #0
 __all__ = ['PRESETS', 'split_classes', 'sweep', 'summary', 'splits', 'Ensemble', 'load_ensemble']

@@ -250,10 +250,10 @@ def seed_row(report: dict) -> dict:
     return row | {"lowest_class": min(found["gan_test_by_class"])}
 
 
-def read_seeds(folder: Path) -> dict:
-    "{column: values (n,)} of `seeds.csv`; of the one report if there is no such file."
-    if (path := folder / "seeds.csv").exists():
+def read_seeds(folder: Path, way="") -> dict:
+    "{column: values (n,)} of `seeds{way}.csv`; of `report{way}.json` alone if there is no such file."
+    if (path := folder / f"seeds{way}.csv").exists():
         rows = read_rows(path)
     else:
-        rows = [seed_row(read_json(folder / "report.json"))]
+        rows = [seed_row(read_json(folder / f"report{way}.json"))]
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}

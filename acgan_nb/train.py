@@ -120,7 +120,7 @@ class Training:
 
     def __init__(self, plan: Plan):
         self.plan, self.config, self.directory = plan, dict(plan.config), plan.directory
-        self.checkpoint = self.directory and self.directory.find_run(self.config)
+        self.checkpoint = self.directory and self.directory.checkpoint_for(self.config)
         wait_for_all_processes()  # before the first process writes another one
         self.output = self.directory if process_index() == 0 else None
         self.monitor = self._monitor() if plan.settings.evaluate_every else None

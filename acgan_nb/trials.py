@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
+from .arrays import to_plain
 from .config import NOTES
 from .data import Dataset, check_outside, load
 from .directory import RunDirectory
@@ -31,20 +32,6 @@ from .train import fit
 
 # %% auto #0
 __all__ = ['MEASURES', 'grid', 'trial_name', 'run_trials', 'write_record', 'read_record', 'over_seeds', 'clear_differences']
-
-# %% ../nbs/api/24_trials.ipynb #7c4c86f2
-def to_plain(value, name="a setting"):
-    "NumPy's numbers and arrays, tuples and ranges as Python's numbers and lists, at any depth."
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {str(key): to_plain(item, key) for key, item in value.items()}
-    if isinstance(value, (list, tuple, range)):
-        return [to_plain(item, name) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    text = repr(value).partition("\n")[0]
-    raise ValueError(f"{name} must be a number, a string or a list of them, got {text:.60}")
 
 # %% ../nbs/api/24_trials.ipynb #fa800063
 def grid(**options) -> list[dict]:

@@ -428,8 +428,9 @@ def test_numbers_of_readme_and_home_page_are_those_of_the_reports(title):
     forms = {"gan_test": ".1%", "gan_train": ".1%", "frechet_distance": ".2f", "ms_ssim": ".2f"}
     cells = {key: f"{fake[key]:{form}}" for key, form in forms.items()}
     cells["gan_train"] += f" ± {fake['gan_train_std']:.1%}"
-    if path.name == "report.json" and (path.parent / "seeds.csv").exists():
-        seeds = list(csv.DictReader((path.parent / "seeds.csv").open()))
+    of_seeds = path.with_name(path.name.replace("report", "seeds")).with_suffix(".csv")
+    if of_seeds.exists():
+        seeds = list(csv.DictReader(of_seeds.open()))
         assert {int(row["steps"]) for row in seeds} == {report["run"]["step"]}
         assert len({row["seed"] for row in seeds}) == len(seeds) > 1
         precise = {"gan_test": ".2%", "gan_train": ".2%", "frechet_distance": ".3f", "ms_ssim": ".3f"}
