@@ -78,7 +78,7 @@ def as_images(images, value_range=None):
         hint = "; pass value_range=(0, 1)" if images.dtype == bool else ""
         raise ValueError(f"images must be uint8 or float in [-1, 1], got {images.dtype}{hint}")
     _check_float_range(images)
-    return from_range(images, (-1, 1))
+    return from_range(images.clip(-1, 1), (-1, 1))
 
 # %% ../nbs/api/30_arrays.ipynb #afcdf327
 def _from_integers(images):
@@ -95,9 +95,11 @@ def _check_float_range(images):
     low, high = images.min(), images.max()  # NaN anywhere makes both NaN
     if not np.isfinite([low, high]).all():
         raise ValueError("images contain NaN or infinite pixels")
-    outside = low < -1 or high > 1
+    slack = 1e-3  # of rounding: a quarter of a level of grey
+    outside = low < -1 - slack or high > 1 + slack
     if outside or (low >= 0 and high > 0):
-        advice = "value_range=(0, 255)" if outside else "images * 2 - 1 or value_range=(0, 1)"
+        advice = f"the values of black and white, such as value_range=({min(low, 0):.3g}, {max(high, 255 * (low >= 0)):.3g})"
+        advice = advice if outside else "images * 2 - 1 or value_range=(0, 1)"
         found = f"found [{low:g}, {high:g}]"
         raise ValueError(f"float images must lie in [-1, 1], {found}; pass {advice}")
 
@@ -172,7 +174,9 @@ def labels_and_names(labels, count, class_names=None):
         array = np.array([ids[label] for label in array.tolist()])
     elif array.ndim == 2 and not names:
         names = tuple(map(str, range(array.shape[1])))
-    found = as_labels(array, count, len(names) or count)  # no more classes than images
+    found = as_labels(array, count, len(names) or None)
+    if not names and (top := found.max(initial=-1)) >= count:
+        raise ValueError(f"label {top} of only {count} images: give class_names if there are so many classes")
     return found, names or number_names(found)
 
 # %% ../nbs/api/30_arrays.ipynb #7b1bdfc8

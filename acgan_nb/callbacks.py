@@ -13,6 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from .directory import RunDirectory, extend_history
+from .loop import step_of
 from .monitor import EVALUATIONS
 from .runs import Run
 
@@ -20,11 +21,6 @@ from .runs import Run
 __all__ = ['HistoryLogger', 'TensorBoardScalars', 'RunSaver', 'Diverged']
 
 # %% ../nbs/api/18_callbacks.ipynb #63edf732
-def step_of(gan) -> int:
-    "How many updates G has had."
-    return int(keras.ops.convert_to_numpy(gan.g_optimizer.iterations))
-
-
 def is_finished(gan, steps: int) -> bool:
     "Whether training ended by itself, and was not interrupted."
     return step_of(gan) == steps or gan.stop_training

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import ast
-import csv
 import json
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import click
 
 from .hub import local
 from .settings import EVALUATION, ROWS, check_range, complete, settings_from
-from .terminal import OneLineErrors, Switch, printable, say, start_backend
+from .terminal import OneLineErrors, listed, printable, say, setting_option
+from .terminal import setting_options, start_backend, with_options
 
 # %% auto #0
 __all__ = []
@@ -30,47 +31,6 @@ def main(debug):
     if not debug:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # children inherit it
     warnings.formatwarning = lambda message, *_, **__: f"acgan: {printable(message)}\n"  # one line
-
-# %% ../nbs/api/26_cli.ipynb #a3f8f842
-def setting_option(row):
-    "The click option of a row of settings."
-    flags = [f"--{name}" for name in row.flag_names]
-    if row.kind is bool and not row.choices:
-        flags = [f"{flags[0]}/--no-{flags[0][2:]}"]
-    shown = row.default is not None and row.default is not False
-    look = dict(default=row.default, help=row.help, show_default=shown)
-    if any("," in choice for choice in row.choices):  # lists of names: not all of them
-        look["metavar"] = f"[{row.choices[0]}|{row.choices[-1]}]"
-    if row.kind is bool and row.choices:
-        look |= dict(type=Switch(row.choices), show_default=False)
-    elif row.kind is bool:
-        look["is_flag"] = True
-    elif row.kind is list:
-        look["callback"] = _listed
-    else:
-        look["type"] = click.Choice(row.choices) if row.choices else row.kind
-    return click.option(*flags, row.name, **look)
-
-# %% ../nbs/api/26_cli.ipynb #ddb17f72
-def _listed(ctx, param, text):
-    "`3,cat` -> ['3', 'cat']; a value that holds a comma is in double quotes."
-    return [v.strip() for v in next(csv.reader([text], skipinitialspace=True))] if text else None
-
-# %% ../nbs/api/26_cli.ipynb #59263066
-def with_options(*options):
-    "A decorator that gives a command these click options, in their order."
-
-    def decorate(command):
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-def setting_options(*names):
-    "The click options of the named settings."
-    return [setting_option(ROWS[name]) for name in names]
 
 # %% ../nbs/api/26_cli.ipynb #d900f660
 def _is_given(ctx, name) -> bool:
@@ -92,14 +52,15 @@ class _Run(click.Path):
 @click.argument("data", required=False)
 @with_options(*setting_options(*ROWS))
 @click.option("--config", type=_FOLDER, help="Settings of this run, or config.json, unless given.")
-@click.option("--outdir", type=_FOLDER, help="Run directory [default: runs/DATA].")
-@click.option("--resume/--no-resume", default=True, show_default=True, help="Resume an existing run.")
+@click.option("--outdir", type=_FOLDER, help="Run directory [default: runs/NAME OF DATA].")
+@click.option("--resume/--no-resume", default=True, show_default=True, 
+              help="Resume the run in OUTDIR; --no-resume deletes it and starts anew.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.pass_context
 def _train(ctx, data, config, outdir, quiet, resume, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
     sub-folder of images per class. With --config, DATA may be left out."""
-    from acgan_nb.sources import check_name
+    from acgan_nb.sources import check_name, find_folder
     from acgan_nb.storage import check_writable, find_run, holds_run, replayed
 
     if config:
@@ -110,7 +71,9 @@ def _train(ctx, data, config, outdir, quiet, resume, **options):
         raise click.UsageError("Missing argument 'DATA'.")
     check_name(data, options["data_dir"])
     settings_from(options)
-    outdir = outdir or Path("runs") / Path(os.path.abspath(Path(data).expanduser())).name
+    folder = find_folder(data)
+    name = re.sub(r"[^\w.-]", "_", data) if folder is None else Path(os.path.abspath(folder)).name
+    outdir = outdir or Path("runs") / name
     check_writable(outdir, "outdir")
     if options["init"] and not holds_run(outdir):
         find_run(options["init"])
@@ -127,7 +90,7 @@ def _train(ctx, data, config, outdir, quiet, resume, **options):
 drawing_options = [
     click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance."),
     click.option("--truncation", type=float, help="Largest distance of coordinates of z from 0."),
-    click.option("--confidence", type=float, help="Resample until D gives the class at least this."),
+    click.option("--confidence", type=float, help="Resample until D gives the class this probability."),
 ]
 
 # %% ../nbs/api/26_cli.ipynb #7d64324d
@@ -227,8 +190,8 @@ def _demo(runs, outdir, runtime):
 @main.command("push")
 @click.argument("run", type=_FOLDER)
 @click.argument("name")
-@click.option("--private/--public", default=None, help="Who sees it [default: as your account has it].")
-@click.option("--license", default="unknown", show_default=True, help="Of the weights, as apache-2.0.")
+@click.option("--private/--public", default=None, help="Visibility [default: your account's].")
+@click.option("--license", default="unknown", show_default=True, help="License, such as apache-2.0.")
 @click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance.")
 def _push(run, name, private, license, best):
     """Publish RUN's averaged generator as NAME, which is USER/NAME, on the Hugging Face Hub.
@@ -395,11 +358,13 @@ def _grid(ctx, param, texts):
     known = {flag: row.name for row in ROWS.values() for flag in row.flags}
     options = {}
     for text in texts:
-        name, _, listed = text.partition("=")
+        name, _, values = text.partition("=")
         name = known.get(name.replace("_", "-"), name.replace("-", "_"))
-        if name in options or not listed:
-            raise click.BadParameter(f"{text!r} is not one option and its values, as seed=0,1")
-        options[name] = [_value(word) for word in listed.split(",")]
+        if not values:
+            raise click.BadParameter(f"{text!r} is not an option and its values, such as seed=0,1")
+        if name in options:
+            raise click.BadParameter(f"{name} is given twice; put its values into one list")
+        options[name] = [_value(word) for word in listed(values)]
     return options
 
 # %% ../nbs/api/26_cli.ipynb #372f4598
@@ -422,7 +387,7 @@ sweep_options = [
     click.option("--gpus", default=0.0, show_default=True, help="Per trial; 0.25: four on one."),
     click.option("--cpus", default=1.0, show_default=True, help="Per trial."),
     click.option("--jobs", type=int, help="Trials at once [default: as many as fit]."),
-    click.option("--retries", default=3, show_default=True, help="Of a trial whose worker died."),
+    click.option("--retries", default=3, show_default=True, help="New attempts of a trial whose worker died or could not write."),
     click.option("--evaluate", is_flag=True, help="Measure each trial, as `acgan evaluate` does."),
 ]
 
@@ -441,7 +406,7 @@ def _finish(ctx, rows):
               help="An option and its values; several make every combination.")
 @click.option("--preset", help="A grid by name; paper27: the paper's 27 on CIFAR-10.")
 @click.option("--rungs", callback=_rungs, metavar="A,B", help="Steps of successive halving.")
-@click.option("--keep", default=1 / 3, help="Share that goes on after each rung [default: 1/3].")
+@click.option("--keep", default=1 / 3, help="Fraction of the trials kept after each rung [default: 1/3].")
 @click.option("--outdir", type=_FOLDER, default="runs/sweep", show_default=True)
 @with_options(*setting_options("classes"), *sweep_options)
 @click.pass_context

@@ -22,13 +22,19 @@ from .settings import check_range
 __all__ = []
 
 # %% ../nbs/api/38_cluster.ipynb #1578d5cf
-@contextmanager
-def ray_session():
-    "The module `ray`, connected. One-line errors if it is not installed or cannot be reached."
+def check_ray():
+    "The module `ray`; `ValueError` if it is not installed."
     try:
         import ray
     except ImportError:
         raise ValueError('sweeps need `pip install "acgan_nb[ray]"`') from None
+    return ray
+
+
+@contextmanager
+def ray_session():
+    "The module `ray`, connected; one-line errors if it is not installed or cannot be reached."
+    ray = check_ray()
     connected = ray.is_initialized()
     if not connected:
         _connect(ray, os.environ.get("RAY_ADDRESS") or "local")

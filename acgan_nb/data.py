@@ -140,7 +140,8 @@ def subset(self: Dataset, classes):
     new[ids] = np.arange(len(ids))
     keep = np.isin(self.labels, ids)
     names = [self.class_names[i] for i in ids]
-    return Dataset(self.images[keep], new[self.labels[keep]], names, self.name, is_subset=True)
+    chosen = dict(images=self.images[keep], labels=new[self.labels[keep]], class_names=names)
+    return replace(self, **chosen, is_subset=True)
 
 # %% ../nbs/api/03_data.ipynb #b3dfc3da
 def load(
@@ -167,18 +168,17 @@ def load(
     check_choice("framing", framing, choices("framing"))
     if channels is not None:
         check_choice("channels", channels, (1, 3))
-    notes = []
+    notes, fewer = [], False
     if folder := find_folder(name):
         found = read_folder(folder, split, classes, size, value_range, framing, notes)
-        title = str(folder.resolve())
-        classes = None  # the others were not read
+        title, fewer, classes = str(folder.resolve()), classes is not None, None  # were not read
     elif value_range is not None:
         raise ValueError(f"value_range is for folders and arrays, not for {str(name)!r}")
     elif (title := str(name)) == "digits":
-        found = read_digits(split, size)
+        found = read_digits(split, size, framing)
     else:
         found = read_tfds(title, split, classes, size, data_dir, framing)
-    data = Dataset(*found, title, notes=tuple(notes))
+    data = Dataset(*found, title, notes=tuple(notes), is_subset=fewer)
     if channels is not None:
         data = replace(data, images=with_channels(data.images, channels))
     return data if classes is None else data.subset(classes)
@@ -198,6 +198,8 @@ def check_outside(outdir, name):
 def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:
     """The same images with `keep` labels, shared evenly among the classes; the rest become -1.
 
+    `ValueError` if `keep` is less than one per class, or more than a class has.
+
     >>> hide_labels(load("digits"), 20).class_counts
     array([2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
     """
@@ -210,7 +212,7 @@ def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:
             of = f"of class {data.class_names[k]!r}"
             raise ValueError(f"keep={keep} takes {wanted} labels {of}, it has {have}")
         labels[rng.choice(np.flatnonzero(data.labels == k), wanted, replace=False)] = k
-    return Dataset(data.images, labels, data.class_names, data.name)
+    return replace(data, labels=labels)
 
 # %% ../nbs/api/03_data.ipynb #5dcc1479
 def repeat_labelled(data: Dataset, share: float = 0.1) -> Dataset:
@@ -226,7 +228,7 @@ def repeat_labelled(data: Dataset, share: float = 0.1) -> Dataset:
     rest = len(data) - len(labelled)
     more = max(0, round(share / (1 - share) * rest / len(labelled)) - 1)
     order = np.concatenate([np.arange(len(data)), np.tile(labelled, more)])
-    return Dataset(data.images[order], data.labels[order], data.class_names, data.name)
+    return replace(data, images=data.images[order], labels=data.labels[order])
 
 # %% ../nbs/api/03_data.ipynb #6a0fad7c
 def image_grid(images, columns=10, padding=1, background=255):
@@ -350,8 +352,11 @@ class Stream:
 
     `batches`: a finite `tf.data.Dataset` or `keras.utils.PyDataset` of pairs: images (B, H, W, C),
     uint8 or float in [-1, 1], and labels (B,), -1 = unlabelled. Read once at the start. A shorter
-    last batch is skipped in training. `name`: name of the data in reports and messages. One-line
-    `ValueError` for anything else.
+    last batch is skipped in training. `class_names`: name of each class; default "0", "1", ...
+    `name`: name of the data in reports and messages. One-line `ValueError` for anything else.
+
+    The batches of a PyDataset come in a new order in each epoch. Its `on_epoch_end` is not called,
+    because a resumed run must see the same batches.
 
     >>> import tensorflow as tf
     >>> digits = load("digits")
@@ -460,13 +465,15 @@ def batches(self: Stream, seed: int = 0, start_step: int = 0):
 
 # %% ../nbs/api/03_data.ipynb #468151c0
 @patch
-def head(self: Stream, count: int) -> Dataset:
-    "The first `count` labelled images of the full batches, or all if there are fewer."
+def sample(self: Stream, count: int) -> Dataset:
+    """The `count` labelled images with the smallest hashes, in this order, or all if there are fewer.
+
+    So they are the same in whatever order the source gives its images; equal images count once."""
     check_range("count", count, 1, whole=True)
-    images, labels = [], []
-    for batch, classes in self._read(range(self.steps_per_epoch)):
-        images += list(batch[classes >= 0])
-        labels += list(classes[classes >= 0])
-        if len(labels) >= count:
-            break
-    return Dataset(np.stack(images[:count]), labels[:count], self.class_names, self.name)
+    found = {}
+    for images, classes in self._read():
+        found |= {_digest(x, k): (x.copy(), k) for x, k in zip(images, classes) if k >= 0}
+        if len(found) > 2 * count:
+            found = dict(sorted(found.items())[:count])
+    images, labels = zip(*(found[digest] for digest in sorted(found)[:count]))
+    return Dataset(np.stack(images), labels, self.class_names, self.name)

@@ -29,6 +29,9 @@ def check_backend():
         if (found := getattr(keras.config, key)()) != needed:
             hint = f"change keras.json, or call keras.config.set_{key}({needed!r})"
             raise ValueError(f"this needs {key} {needed!r}, Keras has {found!r}: {hint}")
+    if (policy := keras.config.dtype_policy().name) != "float32":
+        hint = "use mixed_precision=True of fit in its place"
+        raise ValueError(f"this needs the dtype policy 'float32', Keras has {policy!r}: {hint}")
 
 
 def has_gpu() -> bool:
@@ -47,7 +50,7 @@ def native_bfloat16(cpuinfo=None) -> bool:
 
 
 def has_bfloat16() -> bool:
-    "Whether the hardware that trains computes in bfloat16: a TPU, a GPU as of 8.0, or the CPU."
+    "Whether the hardware that trains computes in bfloat16: a TPU, a GPU of compute capability 8.0, or the CPU."
     kinds = {name.partition(":")[0] for name in keras.distribution.list_devices()}
     if "gpu" in kinds:
         return _compute_capability() >= (8, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import tempfile
 import warnings
 from contextlib import contextmanager, suppress
@@ -70,8 +71,9 @@ def sheet_path(self: RunDirectory, step: int) -> Path:
 
 @patch
 def sheets(self: RunDirectory) -> list[Path]:
-    "All sample grids, in the order of their steps."
-    return sorted((self.path / "samples").glob("step_*.png"), key=step_of_sheet)
+    "All sample grids, in the order of their steps; copies such as `step_000200 (1).png` are left out."
+    found = (self.path / "samples").glob("step_*.png")
+    return sorted((p for p in found if re.fullmatch(r"step_\d+", p.stem)), key=step_of_sheet)
 
 # %% ../nbs/api/16_directory.ipynb #205d6a85
 @patch
@@ -160,9 +162,12 @@ def extend_history(history: dict, row: dict) -> list[str]:
 # %% ../nbs/api/16_directory.ipynb #62648277
 @patch
 def append_row(self: RunDirectory, history: dict, row: dict):
-    "Add a row to the history and to `history.csv`."
-    with open(self.history_path, "a", newline="", encoding="utf-8") as file:
-        file.write(",".join(extend_history(history, row)) + "\n")
+    "Add a row to the history and to `history.csv`; `OSError` names the file if it cannot."
+    try:
+        with open(self.history_path, "a", newline="", encoding="utf-8") as file:
+            file.write(",".join(extend_history(history, row)) + "\n")
+    except OSError as error:
+        raise OSError(f"cannot write {self.history_path}: {error.strerror or error}") from error
 
 # %% ../nbs/api/16_directory.ipynb #0edb0691
 def read_history(path) -> dict:

@@ -9,7 +9,8 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-from PIL import Image
+from .data import as_images
+from .sources import picture
 
 # %% auto #0
 __all__ = ['fidelity_scores']
@@ -19,7 +20,7 @@ def _write_pngs(folder: Path, images):
     "uint8 images (N, H, W, C) as RGB files 000000.png, 000001.png, ..."
     folder.mkdir()
     for i, image in enumerate(images):
-        Image.fromarray(image.squeeze()).convert("RGB").save(folder / f"{i:06d}.png")
+        picture(image).convert("RGB").save(folder / f"{i:06d}.png")
 
 # %% ../nbs/api/40_fidelity.ipynb #75681a21
 def check_installed():
@@ -34,7 +35,7 @@ def check_installed():
 def fidelity_scores(samples, real, *, cuda: bool | None = None, **options) -> dict:
     """Inception score, FID and KID of uint8 images by torch-fidelity and the published weights.
 
-    `samples`, `real`: uint8 (N, H, W, C). `options`: of `torch_fidelity.calculate_metrics`.
+    `samples`, `real`: images (N, H, W, C), uint8 or float in [-1, 1]. `options`: of `torch_fidelity.calculate_metrics`.
     `cuda`: use a GPU (default: if PyTorch finds one).
 
     >>> from acgan_nb import load, load_pretrained
@@ -44,14 +45,15 @@ def fidelity_scores(samples, real, *, cuda: bool | None = None, **options) -> di
     torch_fidelity = check_installed()
     import torch
 
-    options = {"kid_subset_size": min(1000, len(samples), len(real)), **options}
-    options["cuda"] = torch.cuda.is_available() if cuda is None else cuda
+    samples, real = as_images(samples), as_images(real)
+    cuda = torch.cuda.is_available() if cuda is None else cuda
+    subset = min(1000, len(samples), len(real))
+    options = dict(isc=True, fid=True, kid=True, verbose=False, kid_subset_size=subset) | options
     with tempfile.TemporaryDirectory() as root:
         folders = [Path(root) / name for name in ("samples", "real")]
         for folder, images in zip(folders, (samples, real)):
             _write_pngs(folder, images)
         scores = torch_fidelity.calculate_metrics(
-            input1=str(folders[0]), input2=str(folders[1]), isc=True, fid=True, kid=True,
-            verbose=False, **options
+            input1=str(folders[0]), input2=str(folders[1]), cuda=cuda, **options
         )
     return {"torch_fidelity": metadata.version("torch-fidelity"), **scores}

@@ -15,7 +15,7 @@ from keras import ops
 
 from .augment import flipped, views
 from .data import from_pixels
-from .devices import average, batch_count, has_gpu, replica, shard
+from .devices import average, batch_count, replica, shard
 from .gradients import Adam, apply_gradients, average_gradients, global_norm, pullback
 from .heads import head_of
 from .losses import discriminator_loss, generator_loss, gradient_penalty, source_probability
@@ -44,8 +44,8 @@ class ACGAN(keras.Model):
 
     `fit` and `evaluate` take batches of images (B, H, W, C), uint8 or float in [-1, 1], and labels
     (B,), -1 = unlabelled; `evaluate` measures `generator`. Called on `[z, labels]`, and in `predict`,
-    it gives images of the averaged generator `ema_generator`. `ValueError` if the images of G have
-    not the shape that D takes, or a value is out of range.
+    it gives images of the averaged generator `ema_generator`. `ValueError` if G's images do not
+    have D's input shape, or a value is out of range.
 
     >>> from acgan_nb.models import build_discriminator, build_generator
     >>> gan = ACGAN(build_generator("digits"), build_discriminator("digits"))
@@ -84,9 +84,7 @@ LOGS = (
     *("d_x", "d_gz_before", "d_gz_after", "class_accuracy_real", "class_accuracy_fake"),
     *("d_gradient", "g_gradient"),
 )
-
-# %% ../nbs/api/11_gan.ipynb #5e18371f
-OF_LABELLED = "class_real", "class_accuracy_real"  # means over labelled images, not over steps
+_OF_LABELLED = "class_real", "class_accuracy_real"  # means over labelled images, not over steps
 
 # %% ../nbs/api/11_gan.ipynb #3d759ba8
 @patch(as_prop=True)
@@ -125,7 +123,7 @@ def set_randomness(self: ACGAN, step):
 # %% ../nbs/api/11_gan.ipynb #6679752a
 @patch
 def draw(self: ACGAN, count, label_seed=None, z_seed=None):
-    """Latents z (count, latent_dim) and class ids (count,) for a batch; of them this device's shard.
+    """Latents z (count, latent_dim) and class ids (count,) for a batch: only this device's shard.
 
     Default seeds: those of the training step."""
     label_seed, z_seed = (self.seed_generator if s is None else s for s in (label_seed, z_seed))
@@ -179,11 +177,10 @@ def _game(activation_noise=None, **options):
 # %% ../nbs/api/11_gan.ipynb #58728139
 def _keras_options(jit_compile=None, run_eagerly=False, **options):
     "Arguments of `keras.Model.compile`."
+    options = {name: value for name, value in options.items() if value is not None}
     if options:
         check_value(ROWS["steps_per_execution"], options["steps_per_execution"])
-    if jit_compile is None:
-        compiled = has_gpu() or keras.backend.backend() == "jax"
-        jit_compile = compiled and not run_eagerly
+    jit_compile = "auto" if jit_compile is None else jit_compile
     return dict(jit_compile=jit_compile, run_eagerly=run_eagerly, **options)
 
 # %% ../nbs/api/11_gan.ipynb #b85a6f8b
@@ -248,7 +245,7 @@ def discriminate(self: ACGAN, real, fake, training=True):
 
 # %% ../nbs/api/11_gan.ipynb #013c4df7
 def shared_count(labels):
-    "The number of labels that are not -1, at least one; of a shared batch, a device's part of it."
+    "Labelled images in the batch, at least 1; if devices share it, their mean."
     labelled = ops.cast(ops.cast(labels, "int32") >= 0, "float32")
     return ops.maximum(average(ops.sum(labelled)), 1.0 / replica()[1])
 
@@ -304,7 +301,7 @@ def d_objective(self: ACGAN, real, real_labels, fake, fake_labels, training=True
         "d_gz_before": source_probability(fake_outputs[0]),
         "class_accuracy_real": class_accuracy(real_outputs[1], real_labels),
         "class_accuracy_fake": class_accuracy(fake_outputs[1], fake_labels),
-        "labelled": ops.mean(ops.cast(real_labels >= 0, "float32")),  # weighs OF_LABELLED
+        "labelled": ops.mean(ops.cast(real_labels >= 0, "float32")),  # weighs _OF_LABELLED
     }
 
 # %% ../nbs/api/11_gan.ipynb #1fd8f635
@@ -384,7 +381,7 @@ def _unpacked(batch):
     kind = keras.backend.standardize_dtype(images.dtype)
     if kind != "uint8" and "float" not in kind:
         raise ValueError(f"images must be uint8 or floats in [-1, 1], got {kind}")
-    return from_pixels(images) if kind == "uint8" else images, labels
+    return from_pixels(images) if kind == "uint8" else ops.cast(images, "float32"), labels
 
 # %% ../nbs/api/11_gan.ipynb #70040f05
 @patch
@@ -400,7 +397,7 @@ def log(self: ACGAN, values: dict) -> dict:
     "Add values to the running means; returns the means."
     once = 1 / replica()[1]  # Keras adds up what the devices saw
     for name in filter(values.__contains__, LOGS):
-        weight = values["labelled"] if name in OF_LABELLED else 1.0
+        weight = values["labelled"] if name in _OF_LABELLED else 1.0
         self.logged[name].update_state(values[name], sample_weight=once * weight)
     return {name: self.logged[name].result() for name in LOGS if name in values}
 

@@ -25,7 +25,12 @@ def is_address(name) -> bool:
     >>> is_address("hf://user/digits"), is_address(Path("hf://user/digits@v1")), is_address("runs/digits")
     (True, True, False)
     """
-    return str(name).startswith("hf:/")
+    return _as_text(name).startswith("hf:/")
+
+
+def _as_text(name) -> str:
+    "With `/`, which a path on Windows lacks."
+    return str(name).replace("\\", "/")
 
 # %% ../nbs/api/37_hub.ipynb #c832d115
 def check_repository(name):
@@ -40,7 +45,7 @@ def parse_address(address) -> tuple[str, str | None]:
     >>> parse_address("hf://user/digits@v1")
     ('user/digits', 'v1')
     """
-    found = ADDRESS.fullmatch(str(address))
+    found = ADDRESS.fullmatch(_as_text(address))
     if not found:
         raise ValueError(f"an address is hf://USER/NAME or hf://USER/NAME@REVISION, got {str(address)!r:.60}")
     check_repository(found["name"])

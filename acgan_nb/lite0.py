@@ -180,5 +180,6 @@ def imagenet_accuracy(probabilities, labels, class_names) -> dict:
         return {}
     if not set(class_names) <= set(names := imagenet_classes()):
         return {}
-    ids = np.array([names.index(name) for name in class_names])
-    return {"imagenet_accuracy": np.mean(probabilities.argmax(axis=1) == ids[labels])}
+    ids, known = np.array([names.index(name) for name in class_names]), labels >= 0
+    right = probabilities[known].argmax(axis=1) == ids[labels[known]]
+    return {"imagenet_accuracy": np.mean(right)}

@@ -16,7 +16,7 @@ from .devices import distribution_scope, fits_on_device, replicate, shard
 from .gan import ACGAN, LOGS
 
 # %% auto #0
-__all__ = ['next_stop', 'TrainingSteps', 'training_steps']
+__all__ = ['next_stop', 'step_of', 'TrainingSteps', 'training_steps']
 
 # %% ../nbs/api/12_loop.ipynb #1e72f1eb
 def next_stop(step: int, end: int, periods, steps_per_call: int) -> int:
@@ -29,6 +29,17 @@ def next_stop(step: int, end: int, periods, steps_per_call: int) -> int:
     """
     upcoming = (step - step % period + period for period in periods)
     return min(end, step + steps_per_call, *upcoming)
+
+
+def step_of(gan) -> int:
+    """How many updates G has had.
+
+    >>> gan = keras.Sequential()
+    >>> gan.g_optimizer = keras.optimizers.Adam()
+    >>> step_of(gan)
+    0
+    """
+    return int(ops.convert_to_numpy(gan.g_optimizer.iterations))
 
 # %% ../nbs/api/12_loop.ipynb #3b4c1ab3
 def _tensorflow_loop(gan, steps_per_call):

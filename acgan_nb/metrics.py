@@ -55,6 +55,8 @@ def control(name: str, data: Dataset, labels, seed: int = 0) -> np.ndarray:
     """
     check_choice("control", name, CONTROLS)
     rng, labels = np.random.default_rng(seed), as_labels(labels, len(labels), data.num_classes)
+    if (labels < 0).any():
+        raise ValueError("labels must be class ids, got -1")
     images = np.empty((len(labels), *data.images.shape[1:]), "uint8")
     for k in np.unique(labels):
         wanted = labels == k
@@ -189,6 +191,9 @@ def _windows(height, width, mode):
 def ms_ssim_configuration(height: int, width: int, mode: str = "paper") -> dict:
     """Scales, windows and constants of `ms_ssim` for images of this size, as JSON-able values.
 
+    Five scales if the shorter side has at least 17 pixels (mode "tensorflow": 161), else one, which
+    is plain SSIM. `ValueError` for images that are smaller than 2 (11) pixels.
+
     >>> ms_ssim_configuration(32, 32)["windows"]
     [11, 11, 8, 4, 2]
     """
@@ -242,7 +247,8 @@ def _ms_ssim(x, y, configuration):
 def ms_ssim(a, b, mode: str = "paper") -> np.ndarray:
     """MS-SSIM (N,) of each pair of uint8 images a and b (N, H, W, C): from 0 to 1, 1 if equal.
 
-    Wang et al. (2003). a, b: uint8 images (N, H, W, C). mode: "paper" or "tensorflow", see `ms_ssim_configuration`.
+    Wang et al. (2003); for small images SSIM, see `ms_ssim_configuration`. mode: "paper" or
+    "tensorflow". `ValueError` for images of different shapes.
 
     >>> grey = np.full((1, 8, 8, 1), 100, "uint8")
     >>> ms_ssim(grey, 2 * grey).round(3)

@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from . import metrics
 from .data import Dataset
 from .judges import Judge
+from .loop import step_of
 from .sampling import draw_latents, generate
 from .settings import check_range
 from .storage import read_archive, save_variables
@@ -222,16 +223,20 @@ def save_best(self: Monitor, step, distance):
 
 # %% ../nbs/api/15_monitor.ipynb #6c685b21
 @patch
-def resume(self: Monitor, state):
-    "Continue from the `state` of a checkpoint."
-    self.best = _best_distance(self.path)
+def resume(self: Monitor, state, step: int):
+    "Continue from the `state` of a checkpoint at a step."
+    self.best = _best_distance(self.path, step)
     self.state |= state | {"stopped": False}
 
 
-def _best_distance(path):
-    "Fréchet distance of the generator saved at `path`; infinite without a readable file."
+def _best_distance(path, step):
+    """Fréchet distance of the generator saved at `path`; infinite without a readable file.
+
+    One of a later step does not count: if its steps are trained again, it is evaluated again, and
+    after a rollback it belongs to steps that the run does not have."""
     try:
-        return float(read_archive(path)["frechet_distance"]) if path else float("inf")
+        best = read_archive(path) if path else {}
+        return float(best["frechet_distance"]) if best["step"] <= step else float("inf")
     except (ValueError, KeyError):
         return float("inf")
 
@@ -239,7 +244,7 @@ def _best_distance(path):
 @patch
 def on_train_batch_end(self: Monitor, batch, logs=None):
     "Evaluate, if it is time: Keras calls this after every batch."
-    step = int(keras.ops.convert_to_numpy(self.model.g_optimizer.iterations))
+    step = step_of(self.model)
     if step % self.every and step != self.steps:
         return
     self.numbers, similarity = self.statistics.compare(self.sample())

@@ -143,6 +143,7 @@ class Plan:
     verbose: bool = False
     distribution: object = None  # over several devices
     start: Start | None = None  # weights to begin with
+    evaluated: Dataset | None = None  # the real images of evaluations
     feature_judge: Judge | None = None  # of evaluations; None: that of classes
     replays: str = ""  # what comes from another run's settings
 
@@ -198,10 +199,10 @@ def check_fit(
     start = kept_start(s.init, directory) if resume else None
     if s.init and not start:
         check_source(s.init, directory)
-    values = s.value_range and list(check_value_range(s.value_range))
+    values = (found := check_value_range(s.value_range)) and list(found)
     options = {name: getattr(s, name) for name in ("classes", "size", "data_dir", "framing")}
     data, arch = as_dataset(data, s.arch, value_range=values, **options)
-    judge = _check_evaluations(s, data) if s.evaluate_every else None
+    evaluations = _check_evaluations(s, data) if s.evaluate_every else {}
     batch_size = data.batch_size if isinstance(data, Stream) else s.batch_size
     per_epoch = check_batch_size(batch_size, len(data))
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
@@ -218,7 +219,7 @@ def check_fit(
         data, config, s, per_epoch, directory, callbacks, verbose,
         distribution=data_parallel(s.devices, batch_size),
         start=start,
-        feature_judge=judge,
+        **evaluations,
         replays="" if replays is None else _comparison(replays, read_settings(replays), config),
     )  # fmt: skip
 
@@ -269,19 +270,17 @@ def _callback_list(callbacks) -> tuple:
     return found
 
 # %% ../nbs/api/19_plan.ipynb #62aa1964
-def in_memory(data):
-    "The data set, or of a stream the first 20,000 labelled images, for evaluations."
-    return data.head(20_000) if isinstance(data, Stream) else data
-
-
-def _check_evaluations(s, data):
-    "The judge of features, if there is one of its own; `ValueError` if evaluations are impossible."
+def _check_evaluations(s, data) -> dict:
+    "What a `Plan` holds for evaluations; `ValueError` if they are impossible."
+    streamed = isinstance(data, Stream)
+    data = data.sample(20_000) if streamed else data
     try:
-        possible_pairs(in_memory(data))
+        possible_pairs(data)
     except ValueError as error:
-        looked = " among the first 20,000 of the stream: shuffle it" if isinstance(data, Stream) else ""
+        looked = " among 20,000 images of the stream" if streamed else ""
         raise ValueError(f"{error}{looked}") from None
-    return load_judge(s.feature_judge) if s.feature_judge else None
+    judge = load_judge(s.feature_judge) if s.feature_judge else None
+    return {"evaluated": data, "feature_judge": judge}
 
 # %% ../nbs/api/19_plan.ipynb #074fd2dc
 def train_command(config: dict) -> str:

@@ -23,6 +23,7 @@ from .export import export_generator
 from .gan import ACGAN, adam
 from .heads import head_of
 from .hub import local
+from .loop import step_of
 from .models import build_discriminator, build_generator, noise_schedule
 from .sampling import Inversion, class_probabilities, draw_latents, generate
 from .sampling import invert as invert_images
@@ -63,7 +64,7 @@ class Run:
 def step(self: Run) -> int:
     "How many updates `generator` has had."
     if self.gan is not None:
-        return int(keras.ops.convert_to_numpy(self.gan.g_optimizer.iterations))
+        return step_of(self.gan)
     if self.saved_step is not None:
         return self.saved_step
     return int(self.history["step"][-1]) if self.history["step"] else 0
@@ -310,7 +311,7 @@ def export_run(run: Run, folder, discriminator: bool = False) -> Path:
     """A small copy of a run directory: no checkpoint, float16 generator. `load_run` reads it.
 
     `discriminator`: D's weights too, which sampling with a `confidence` needs.
-    `ValueError` if the folder is the run's own.
+    `ValueError` if the folder is the run's own, or another run that can be trained on.
 
     >>> import tempfile
     >>> copy = export_run(load_run(results_folder("digits")), tempfile.mkdtemp())
@@ -322,7 +323,11 @@ def export_run(run: Run, folder, discriminator: bool = False) -> Path:
     copy = RunDirectory(folder)
     if run.outdir is not None and copy.path.resolve() == Path(run.outdir).resolve():
         raise ValueError(f"{copy} is the run's own directory; export it to another folder")
+    if copy.checkpoint_path.exists() or copy.previous_path.exists():
+        raise ValueError(f"{copy} is the directory of another run; export to another folder")
     copy.prepare()
+    for path in (copy.discriminator_path, copy.best_path):  # of an earlier copy
+        path.unlink(missing_ok=True)
     copy.write_config(run.config)
     copy.write_history(run.history)
     for path in [] if run.outdir is None else _files_about(run):

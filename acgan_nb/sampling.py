@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from scipy.special import ndtr, ndtri, softmax
 
-from .data import as_images, from_pixels, to_pixels
+from .data import as_images, as_labels, from_pixels, to_pixels
 from .devices import addressable_copy
 from .settings import check_choice, check_range, choices
 
@@ -64,11 +64,15 @@ def _finite(images):
 def generate(generator, z, labels, batch_size: int = 500):
     """uint8 images (N, H, W, C) of latents z (N, latent_dim) and class ids (N,), in inference mode.
 
+    Class ids are below the generator's number of classes, which a function does not tell: an id above has no class.
+
     >>> from acgan_nb.models import build_generator
     >>> generate(build_generator("digits"), draw_latents(2), [3, 7]).shape
     (2, 8, 8, 1)
     """
-    labels = np.asarray(labels, "int32")
+    labels = as_labels(labels, len(z)).astype("int32")
+    if not len(z) or labels.min() < 0:
+        raise ValueError("generate needs at least one z, and a class id of 0 and up for each")
     model = isinstance(generator, keras.Model)  # or any function of [z, labels] and training
     parts = [slice(i, i + batch_size) for i in range(0, len(z), batch_size)]
     run = inference(addressable_copy(generator) if model else generator, len(parts))
@@ -94,7 +98,8 @@ def class_probabilities(discriminator, images, batch_size: int = 500):
 def interpolate(start, end, steps: int = 8, spherical: bool = False):
     """Latents (steps, latent_dim) from one latent vector to another, both included.
 
-    `start`, `end`: latent vectors (latent_dim,).
+    `start`, `end`: latent vectors (latent_dim,). `spherical`: along the arc between their directions;
+    where there is none, because they are parallel or zero, along the straight line as otherwise.
 
     >>> interpolate(np.zeros(2), np.ones(2), 3)[:, 0]
     array([0. , 0.5, 1. ])
@@ -103,9 +108,9 @@ def interpolate(start, end, steps: int = 8, spherical: bool = False):
     t = np.linspace(0, 1, steps, dtype="float32")[:, None]
     if not spherical:
         return (1 - t) * start + t * end
-    cosine = start @ end / (np.linalg.norm(start) * np.linalg.norm(end))
-    angle = np.arccos(np.clip(cosine, -1, 1))
-    if np.sin(angle) < 1e-6:  # no arc between parallel vectors
+    lengths = np.linalg.norm(start) * np.linalg.norm(end)
+    angle = np.arccos(np.clip(start @ end / lengths, -1, 1)) if lengths else 0.0
+    if np.sin(angle) < 1e-6:
         return interpolate(start, end, steps)
     return (np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)
 

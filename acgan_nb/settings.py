@@ -25,9 +25,14 @@ def nearest(name, known) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 # %% ../nbs/api/00_settings.ipynb #2bfecbc6
+def _is_bool(value):
+    return type(value).__name__ in ("bool", "bool_")  # Python's and NumPy's
+
+
 def check_choice(name, value, choices):
     "`ValueError` unless `value` is one of `choices`."
-    if value not in choices:
+    one = not getattr(value, "ndim", 0)  # an array is none of them
+    if not (one and any(value == c and _is_bool(value) == _is_bool(c) for c in choices)):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 # %% ../nbs/api/00_settings.ipynb #fa8943fe
@@ -43,15 +48,17 @@ def check_range(name, value, low, high=None, *, whole=False, above=False):
     raise ValueError(f"{name} must be {kind} {lower}{upper}, got {value!r}")
 
 # %% ../nbs/api/00_settings.ipynb #ca488a7e
-def check_value_range(value_range) -> tuple[float, float]:
-    "(black, white) as floats; `ValueError` unless these are two numbers, the smaller one first."
+def check_value_range(value_range) -> tuple[float, float] | None:
+    "(black, white) as floats, or None; `ValueError` unless these are two numbers, the smaller one first."
+    if value_range is None:
+        return None
     try:
         low, high = map(float, value_range)
         if -float("inf") < low < high < float("inf"):
             return low, high
     except (TypeError, ValueError):
         pass
-    raise ValueError(f"value_range must be two numbers as (0, 4095), got {value_range!r:.60}")
+    raise ValueError(f"value_range must be two numbers such as (0, 4095), got {value_range!r:.60}")
 
 # %% ../nbs/api/00_settings.ipynb #cc37e82e
 def as_size(size) -> tuple[int, int]:
@@ -68,7 +75,7 @@ def as_size(size) -> tuple[int, int]:
         sides = []
     if len(sides) in (1, 2) and all(4 <= n < 4097 for n in sides):
         return sides[0], sides[-1]
-    how = "size must be a number of pixels as 64, or height and width as 48x64"
+    how = "size must be a number of pixels such as 64, or height and width such as 48x64"
     raise ValueError(f"{how}, got {size!r:.60}; each at least 4 and below 4097")
 
 # %% ../nbs/api/00_settings.ipynb #5798ee04
@@ -169,7 +176,7 @@ class Settings:
         None, "Class ids or names to keep, separated by commas", part="subset", identity=False
     )
     size: str | tuple | int | None = option(
-        None, "Resize images to these pixels: 64, or height x width as 48x64", part="load",
+        None, "Resize images to so many pixels: 64, or height x width such as 48x64", part="load",
         recorded=False
     )
     framing: str = option(
@@ -180,7 +187,7 @@ class Settings:
         None, "Where TFDS keeps its data [default: $TFDS_DATA_DIR]", part="load", recorded=False
     )
     value_range: list | None = option(
-        None, "Black and white in images of other values than bytes, as 0,4095", part="values",
+        None, "Values of black and white in images that are not bytes, such as 0,4095", part="values",
         identity=False
     )
     arch: str | None = option(

@@ -107,8 +107,8 @@ def _common_size(sizes, chosen):
     return side and shape
 
 # %% ../nbs/api/02_sources.ipynb #305a53c7
-def read_digits(split="train", size=None):
-    """scikit-learn's digits: images (N, 8, 8, 1), labels (N,), class names; resized to `size`.
+def read_digits(split="train", size=None, framing="crop"):
+    """scikit-learn's digits: images (N, 8, 8, 1), labels (N,), class names; see `resize`.
 
     >>> images, labels, names = read_digits("test", size=16)
     >>> images.shape, names[:3]
@@ -122,7 +122,7 @@ def read_digits(split="train", size=None):
     keep = {"train": ~held_out, "test": held_out}.get(split)
     if keep is None:
         raise ValueError(f"digits has the splits train and test, not {split!r}")
-    return resize(images[keep], size), labels[keep], list("0123456789")
+    return resize(images[keep], size, framing), labels[keep], list("0123456789")
 
 # %% ../nbs/api/02_sources.ipynb #41bd2779
 KNOWN = ("digits", "mnist", "fashion_mnist", "cifar10")
@@ -145,7 +145,7 @@ def is_from_tfds(name) -> bool:
     return find_folder(name) is None and str(name) != "digits"
 
 # %% ../nbs/api/02_sources.ipynb #f5128983
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .jfif .webp .avif .bmp .gif .tif .tiff .ppm .pgm".split())
 
 
 def _is_image(path):
@@ -219,7 +219,7 @@ def _size_in_header(path):
 # %% ../nbs/api/02_sources.ipynb #2754003e
 def _is_deep(image) -> bool:
     "Whether an image that was just opened has more than 8 bits per channel."
-    return image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)
+    return image.mode[0] in "IF" or any(re.search(";16[BLN]", str(tile[3])) for tile in image.tile)
 
 
 class _Unclear(ValueError):
@@ -230,7 +230,7 @@ class _Scale:
     "What is black and what is white in the images below a folder: as given, or found when asked."
 
     def __init__(self, root, value_range=None):
-        self.root, self.given = root, value_range and check_value_range(value_range)
+        self.root, self.given = root, check_value_range(value_range)
 
     @cached_property
     def found(self):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -22,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from .hub import local
 from .config import check_config, is_config
-from .settings import ROWS, Settings, nearest
+from .settings import ROWS, nearest
 
 # %% auto #0
 __all__ = ['replacing', 'save_variables', 'load_variables', 'digest', 'results_folder', 'new_results_folder', 'pretrained_names']
@@ -66,6 +67,9 @@ def _sync(folder):
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # network drives cannot do it
+            raise
     finally:
         os.close(handle)
 
@@ -88,7 +92,7 @@ def read_json(path, check=lambda value: value):
     try:
         check_regular(path)
         return check(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {one_line(error)}") from error
 
 
@@ -188,8 +192,12 @@ def read_archive(path) -> dict:
 def set_variables(path, variables, values):
     "Assign values that came from `path`; `ValueError` unless their shapes agree."
     want, got = [tuple(v.shape) for v in variables], [v.shape for v in values]
-    if want != got:
+    if len(want) != len(got):
         raise ValueError(f"{path} holds other weights: {len(got)} arrays, {len(want)} expected")
+    for i, (expected, found) in enumerate(zip(want, got)):
+        if found != expected:
+            text = f"array {i} has shape {found}, {expected} expected"
+            raise ValueError(f"{path} holds other weights: {text}")
     for variable, value in zip(variables, values):
         variable.assign(value)
 
@@ -281,13 +289,15 @@ def locked(folder):
     "Hold `folder/.lock`; `BlockingIOError` if someone else does, `ValueError` if it is no lock."
     path = Path(folder) / ".lock"
     check_no_link(path)
-    if path.exists() and (not path.is_file() or path.stat().st_size):
+    if path.exists() and not path.is_file():
         raise ValueError(f"{path} is not the lock of a run; choose another folder")
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise BlockingIOError(f"another process is training in {str(folder)!r}") from None
+    except OSError as error:
+        raise OSError(f"cannot lock {path}: {error.strerror or error}") from error
     try:
         yield
     finally:
@@ -366,14 +376,14 @@ def pretrained_names() -> list[str]:
 
 # %% ../nbs/api/01_storage.ipynb #c5d2a1d5
 def find_run(name) -> Path:
-    """The folder of a run, of one on the Hub, or else of the one in the package under this name.
+    """The folder of a run given as a path, a Hub address or the name of a pretrained generator.
 
     >>> find_run("mnist") == results_folder("mnist")
     True
     """
     path, names = Path(local(name)).expanduser(), pretrained_names()
-    if not path.exists() and str(name) in names:
-        return results_folder(str(name))
+    if str(name) in names and not (path / "config.json").is_file():
+        return results_folder(str(name))  # even if data of this name are here
     check_run(path, nearest(name, names))
     return path
 
@@ -398,6 +408,7 @@ def replayed(config, given: dict) -> dict:
     """The arguments of `fit` that are given, and for the rest those of the run `config`.
 
     >>> options = replayed("mnist", {"steps": 5, "learning_rate": 1e-4})
+    >>> from acgan_nb.settings import Settings
     >>> options["data"], options["steps"], Settings(learning_rate=1e-4).d_learning_rate
     ('mnist', 5, 0.0001)
     """

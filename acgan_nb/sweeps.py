@@ -18,7 +18,8 @@ import numpy as np
 from fastcore.basics import patch
 
 from .arrays import class_ids, to_plain
-from .cluster import ProgressBoard, check_capacity, check_resources, ray_session, ray_task, run_tasks
+from .cluster import ProgressBoard, check_capacity, check_ray, check_resources, ray_session
+from .cluster import ray_task, run_tasks
 from .data import Dataset
 from .directory import RunDirectory
 from .evaluation import evaluate as evaluate_run
@@ -148,14 +149,15 @@ def wait_for_lock(outdir, seconds=30):
 def _check_rungs(rungs, keep, trials):
     "`ValueError` unless every trial can be trained to the first of these steps, then to the next."
     check_range("keep", keep, 0, 1, above=True)
-    for steps in rungs:
+    listed = isinstance(rungs, (list, tuple))
+    for steps in rungs if listed else ():
         check_range("rungs", steps, 1, whole=True)
-    if list(rungs) != sorted(set(rungs)):
+    if not listed or list(rungs) != sorted(set(rungs)):
         raise ValueError(f"rungs must be numbers of steps that increase, got {rungs!r:.60}")
     for name, settings in trials.items():
         if given := [key for key in ("steps", "epochs") if settings.get(key) is not None]:
             raise ValueError(f"trial {name!r} has {given[0]}, but the rungs say how long it trains")
-        if (kind := settings_from(settings).noise_schedule) != "constant":
+        if (kind := settings.get("noise_schedule", "constant")) != "constant":
             text = "depends on the number of steps, which rungs change"
             raise ValueError(f"trial {name!r}: noise_schedule={kind!r} {text}")
 
@@ -237,6 +239,7 @@ def sweep(
     Traceback (most recent call last):
     ValueError: trial 'ema=2.0': ema must be a number at least 0 and below 1, got 2.0
     """
+    check_ray()
     check_resources(cpus, gpus, retries, jobs)
     trials = _with_rungs(name_trials(trials, common), rungs, keep)
     data = load_for_trials(data, outdir, common, size, data_dir)
@@ -289,13 +292,15 @@ def splits(
 ) -> list[dict]:
     """One model per group of classes (the paper: 100 models of 10), trained as by `sweep`.
 
-    Each class must be in one group. The same call again continues with what is missing.
+    `classes`: those to split, if not all. Each class must be in one group. The same call again continues with what is missing.
 
     >>> splits("digits", "runs/splits", groups=11)
     Traceback (most recent call last):
     ValueError: groups of 11 are larger than all 10 classes
     """
-    data = load_for_trials(data, outdir, {"arch": arch}, size, data_dir)
+    check_ray()
+    data = load_for_trials(data, outdir, {"arch": arch, **options}, size, data_dir)
+    data = select_classes(data, options.pop("classes", None))
     groups = _named_groups(groups, data.class_names)
     width = max(2, len(str(len(groups) - 1)))
     trials = {f"split_{i:0{width}d}": {"classes": group} for i, group in enumerate(groups)}

@@ -5,6 +5,7 @@
 # %% ../nbs/api/31_terminal.ipynb #1c5475ee
 from __future__ import annotations
 
+import csv
 import gc
 import logging
 import os
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 
 import click
 
-from .settings import backend_hint
+from .settings import ROWS, backend_hint
 
 # %% auto #0
 __all__ = []
@@ -50,6 +51,47 @@ class Command(click.Command):
         args = [f"{a}=True" if a in words and b not in words[a] else no.get(a, a) for a, b in pairs]
         return super().parse_args(ctx, args)
 
+# %% ../nbs/api/31_terminal.ipynb #ddb17f72
+def listed(text) -> list[str]:
+    "`3, cat` -> ['3', 'cat']; a value that holds a comma is in double quotes."
+    return [value.strip() for value in next(csv.reader([text], skipinitialspace=True))]
+
+# %% ../nbs/api/31_terminal.ipynb #a3f8f842
+def setting_option(row):
+    "The click option of a row of settings."
+    flags = [f"--{name}" for name in row.flag_names]
+    if row.kind is bool and not row.choices:
+        flags = [f"{flags[0]}/--no-{flags[0][2:]}"]
+    shown = row.default is not None and row.default is not False
+    look = dict(default=row.default, help=row.help, show_default=shown)
+    if any("," in choice for choice in row.choices):  # lists of names: not all of them
+        look["metavar"] = f"[{row.choices[0]}|{row.choices[-1]}]"
+    if row.kind is bool and row.choices:
+        look |= dict(type=Switch(row.choices), show_default=False)
+    elif row.kind is bool:
+        look["is_flag"] = True
+    elif row.kind is list:
+        look["callback"] = lambda ctx, param, text: listed(text) if text else None
+    else:
+        look["type"] = click.Choice(row.choices) if row.choices else row.kind
+    return click.option(*flags, row.name, **look)
+
+# %% ../nbs/api/31_terminal.ipynb #59263066
+def with_options(*options):
+    "A decorator that gives a command these click options, in their order."
+
+    def decorate(command):
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def setting_options(*names):
+    "The click options of the named settings."
+    return [setting_option(ROWS[name]) for name in names]
+
 # %% ../nbs/api/31_terminal.ipynb #c6310b81
 class OneLineErrors(click.Group):
     "A command group that turns expected exceptions into one line and exit code 2."
@@ -70,6 +112,17 @@ class OneLineErrors(click.Group):
             kept = _KEPT.get(ctx.invoked_subcommand, "nothing was written")
             say(str(stop) or f"interrupted; {kept}", err="acgan: ")
             ctx.exit(128 + getattr(stop, "signal", 2))
+        except Exception as error:
+            if ctx.params.get("debug") or not _is_out_of_memory(error):
+                raise
+            say("out of memory; a smaller --batch-size or --size needs less", err="acgan: ")
+            ctx.exit(2)
+
+
+def _is_out_of_memory(error) -> bool:
+    "Of the machine or of a GPU: TensorFlow and JAX have errors of their own for that."
+    text = f"{type(error).__name__} {error}"
+    return isinstance(error, MemoryError) or "ResourceExhausted" in text or "RESOURCE_EXHAUSTED" in text
 
 
 _KEPT = {  # by a command that is interrupted

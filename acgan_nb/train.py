@@ -11,7 +11,7 @@ import signal
 import threading
 import warnings
 from contextlib import ExitStack, contextmanager, nullcontext
-from functools import wraps
+from functools import cached_property, wraps
 
 import keras
 from fastcore.basics import patch
@@ -24,7 +24,6 @@ from acgan_nb.callbacks import (
     ProgressBar,
     RunSaver,
     TensorBoardScalars,
-    step_of,
 )
 from acgan_nb.devices import (
     distribution_scope,
@@ -35,9 +34,9 @@ from acgan_nb.devices import (
 )
 from .directory import new_history
 from .judges import judge_for
-from .loop import next_stop, training_steps
+from .loop import next_stop, step_of, training_steps
 from .monitor import EVALUATIONS, Monitor, describe, possible_pairs, real_statistics
-from .plan import Plan, check_fit, in_memory, train_command  # noqa: F401
+from .plan import Plan, check_fit, train_command  # noqa: F401
 from .runs import Run, build_gan, load_pretrained, load_run  # noqa: F401
 from .settings import Settings
 from .storage import replayed
@@ -74,7 +73,7 @@ def run_steps(gan, advance, start, plan: Plan, callbacks, caught=()):
         stop = next_stop(step, steps, (*plan.periods, per_epoch), plan.steps_per_call)
         logs = advance(stop - step)
         callbacks.on_train_batch_end(batch + stop - step - 1, logs)
-        if stop % per_epoch == 0:
+        if stop % per_epoch == 0 or stop == steps or gan.stop_training:
             callbacks.on_epoch_end(epoch, logs)
         if gan.stop_training or caught:
             break
@@ -92,11 +91,9 @@ class Stopped(KeyboardInterrupt):
 # %% ../nbs/api/20_train.ipynb #e5667681
 @contextmanager
 def noting_signals(names=("SIGINT", "SIGTERM", "SIGHUP")):
-    "A list to which the first of these signals is added, instead of its usual effect."
-    caught, wanted = [], [getattr(signal, name) for name in names if hasattr(signal, name)]
-    hang_up = getattr(signal, "SIGHUP", None)
-    if hang_up and signal.getsignal(hang_up) is signal.SIG_IGN:
-        wanted.remove(hang_up)
+    "A list to which the first of these signals is added, instead of its usual effect; not of those ignored."
+    caught, known = [], [getattr(signal, name) for name in names if hasattr(signal, name)]
+    wanted = [s for s in known if signal.getsignal(s) not in (signal.SIG_IGN, None)]
 
     def note(number, frame):
         caught.append(signal.Signals(number))
@@ -123,19 +120,22 @@ class Training:
         self.checkpoint = self.directory and self.directory.checkpoint_for(self.config)
         wait_for_all_processes()  # before the first process writes another one
         self.output = self.directory if process_index() == 0 else None
-        self.monitor = self._monitor() if plan.settings.evaluate_every else None
         kept = self.checkpoint.config if self.checkpoint else {}
-        if not self.monitor:
-            self.config["evaluation"] = kept.get("evaluation")
+        self.config["evaluation"] = kept.get("evaluation")
         self.config["versions"] = kept.get("versions", {}) | self.config["versions"]  # both backends
         self.config["rollbacks"] = list(kept.get("rollbacks") or [])
+
+    @cached_property
+    def monitor(self) -> Monitor | None:
+        "Evaluates during training; made when that begins, because it may train a judge."
+        return self._monitor() if self.plan.settings.evaluate_every else None
 
 # %% ../nbs/api/20_train.ipynb #fc8a2417
 @patch
 def _monitor(self: Training) -> Monitor:
     "Evaluates the averaged generator while it trains."
     every, c = self.plan.settings.evaluate_every, self.config
-    data, output = in_memory(self.plan.data), self.output
+    data, output = self.plan.evaluated, self.output
     judge = judge_for(data, output and output.path)
     options = dict(pairs=possible_pairs(data), seed=c["seed"], feature_judge=self.plan.feature_judge)
     real = real_statistics(data, judge, **options)
@@ -185,7 +185,7 @@ def finished(self: Training) -> Run | None:
     if self.output:
         self.output.save_generator(run.generator, run.step)
         self.output.write_film()
-    if self.monitor and EVALUATIONS[0] not in self.checkpoint.history:
+    if self.plan.settings.evaluate_every and EVALUATIONS[0] not in self.checkpoint.history:
         warnings.warn(f"{self.directory} {why}: nothing was left to evaluate", stacklevel=4)
     return run
 
@@ -210,7 +210,7 @@ def _start(self: Training):
         self.checkpoint.restore(gan)
         history = _with_columns(self.checkpoint.history, history)
         if self.monitor:
-            self.monitor.resume(self.checkpoint.monitor or {})
+            self.monitor.resume(self.checkpoint.monitor or {}, self.checkpoint.step)
     elif self.plan.start:
         self._say(self.plan.start.apply(gan))
     slower = 0.5 ** len(self.config["rollbacks"])
@@ -316,7 +316,7 @@ def fit(
     ema: float = Settings.ema,  # decay of the moving average of G's weights
     seed: int = Settings.seed,
     outdir: str | os.PathLike | None = None,  # run directory; None keeps nothing on disk
-    resume: bool = True,  # go on with the run in outdir, if there is one
+    resume: bool = True,  # continue the run in outdir, if there is one; False deletes it
     evaluate_every: int | None = None,  # steps between evaluations of the averaged generator
     callbacks=(),  # Keras callbacks
     verbose: bool = True,  # progress bar

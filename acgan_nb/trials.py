@@ -25,7 +25,7 @@ from .evaluation import gan_train, sampler
 from .judges import judge_for
 from .metrics import images_for
 from .plan import as_dataset, check_fit
-from .settings import PLAIN, ROWS, check_range, rows_of
+from .settings import PLAIN, ROWS, check_choice, check_range, rows_of
 from .storage import check_no_link, check_own, read_json, read_rows, write_json
 from .storage import write_rows
 from .train import fit
@@ -91,6 +91,9 @@ def _names_for(trials):
     return named
 
 # %% ../nbs/api/24_trials.ipynb #ccf50543
+NOWHERE = Path(os.devnull) / "trial"  # a run directory that cannot exist
+
+
 def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dict:
     """The configuration of the run of `fit(data, **settings)`; `ValueError` if `fit` would refuse.
 
@@ -100,8 +103,8 @@ def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dic
             raise ValueError(f"{name} is no setting of a trial")
     data = select_classes(data, settings.get("classes"))
     devices = settings.get("devices", 1)
-    here = {"classes": None, "devices": devices if gpus is None else 1}
-    config = check_fit(data, outdir="trial", **settings | here).config
+    here = {"classes": None, "devices": devices if gpus is None else 1, "resume": False}
+    config = check_fit(data, outdir=NOWHERE, **settings | here).config
     if gpus is not None:
         _check_worker_devices(devices, config, gpus)
     return config
@@ -141,6 +144,9 @@ def _check_worker_devices(devices, config, gpus):
 def check_trials(data: Dataset, trials: dict, gpus: float | None = None) -> dict:
     "{name: configuration}; a `ValueError` says which trial `fit` would refuse, and why."
     configs = {}
+    for row in rows_of("values"):
+        if len({repr(settings.get(row.name, row.default)) for settings in trials.values()}) > 1:
+            raise ValueError(f"{row.name} must be the same in all trials: the data are loaded once")
     for name, settings in trials.items():
         try:
             configs[name] = check_trial(data, settings, gpus)
@@ -424,6 +430,7 @@ def clear_differences(rows: list[dict], measure: str, baseline: str) -> dict[str
         values = values_of(rows, trial, measure)
         std = np.std(values, ddof=1) if len(values) > 1 else np.inf
         statistics[trial] = np.mean(values), std
+    check_choice("baseline", baseline, tuple(statistics))
     base, base_std = statistics.pop(baseline)
     return {
         t: float(m - base) for t, (m, std) in statistics.items() if abs(m - base) > std + base_std

@@ -94,7 +94,7 @@ DATASETS = {  # images, labels, class names; fragment
     "images of two sizes": ([PIXELS[0], PIXELS[1, 1:]], [0, 1], None, "all have the same size"),
     "images of 12 bits": (PIXELS.astype("uint16") * 16, LABELS, None, "hold values from 0 to 4080, not 0"),
     "images bool": (PIXELS > 9, LABELS, None, "got bool; pass value_range=(0, 1)"),
-    "floats 0..255": (PIXELS / 1.0, LABELS, None, "found [0, 255]; pass value_range=(0, 255)"),
+    "floats 0..255": (PIXELS / 1.0, LABELS, None, "found [0, 255]; pass the values of black and white, such as value_range=(0, 255)"),
     "floats 0..1": (PIXELS / 255, LABELS, None, "images * 2 - 1"),
     "floats NaN": (np.where(PIXELS > 250, np.nan, FLOATS), LABELS, None, "NaN or infinite"),
     "floats infinite": (np.where(PIXELS > 250, np.inf, FLOATS), LABELS, None, "NaN or infinite"),
@@ -131,7 +131,7 @@ FIT = {  # data, keywords, fragment
     "size of no network": (DATA, dict(size=(6, 2000)), "not for 6x2000; the nearest size is 8x1024"),
     "size of another arch": ("digits", dict(size=28, arch="digits"), "that of arch digits, 8x8, got 28x28"),
     "classes of arrays": (DATA, dict(classes=[9]), "no class 9: ids are 0..3"),
-    "value range": (DATA, dict(value_range=(1, 0)), "value_range must be two numbers as (0, 4095)"),
+    "value range": (DATA, dict(value_range=(1, 0)), "value_range must be two numbers such as (0, 4095)"),
     "value range of digits": ("digits", dict(value_range=(0, 1)), "is for folders and arrays"),
     "callbacks no callbacks": (DATA, dict(callbacks=[print]), "callbacks must be Keras callbacks"),
     "joint statistics of nothing": (
@@ -372,7 +372,7 @@ LINES = {  # command line, fragment of the one line
     "compare, no report": ("compare run", "run acgan evaluate run"),
     "judge unknown": ("judge nobody", "judge must be one of"),
     "data, name": ("data nosuch", "no dataset 'nosuch'"),
-    "data, size": ("data digits --size 0", "size must be a number of pixels as 64, or height and"),
+    "data, size": ("data digits --size 0", "size must be a number of pixels such as 64, or height"),
     "data, size as a word": ("data digits --size 48x", "as 48x64, got '48x'"),
     "data, split": ("data ./good --split test", "good has no sub-folder 'test'"),
 }

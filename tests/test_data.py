@@ -511,9 +511,11 @@ def test_stream_is_not_collected():
         next(taken)
         assert len(source.asked) == i  # nothing is read ahead
     assert source.alive <= 2
+    taken.close()
     source.asked.clear()
-    stream.head(3)
-    assert source.asked == [0, 1, 2, 3]
+    source.alive = 0
+    stream.sample(3)
+    assert source.asked == list(range(COUNT)) and source.alive <= 2
 
 
 def test_stream_of_other_order_has_the_same_fingerprint():
@@ -527,14 +529,16 @@ def test_stream_of_other_order_has_the_same_fingerprint():
     assert len({fingerprint, *(Stream(piped(*rows, 5)).fingerprint for rows in changed)}) == 5
 
 
-def test_head_of_a_stream():
+def test_sample_of_a_stream():
+    labelled = {x.tobytes(): k for x, k in zip(ROWS, STREAMED.labels) if k >= 0}
     for source in (InBatches(STREAMED, 5), piped(ROWS, STREAMED.labels, 5)):
-        first = Stream(source, "xyz", "rows").head(7)
-        assert (first.name, first.class_names) == ("rows", ("x", "y", "z"))
-        assert (first.images == ROWS[1:8]).all() and (first.labels == STREAMED.labels[1:8]).all()
-        assert len(Stream(source).head(1000)) == 19  # as many as there are in full batches
+        some = Stream(source, "xyz", "rows").sample(7)
+        assert (some.name, some.class_names, len(some)) == ("rows", ("x", "y", "z"), 7)
+        assert all(labelled[x.tobytes()] == k for x, k in zip(some.images, some.labels))
+        assert len(Stream(source).sample(1000)) == len(labelled)
+        assert Stream(source, "xyz", "rows").sample(6).images.tobytes() == some.images[:6].tobytes()
     with pytest.raises(ValueError, match="count must be a whole number at least 1, got 0"):
-        Stream(source).head(0)
+        Stream(source).sample(0)
 
 
 class Endless(keras.utils.PyDataset):

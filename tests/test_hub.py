@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from pathlib import PureWindowsPath
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from acgan_nb.card import load_tensors, write_hub_folder
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, image_grid
-from acgan_nb.hub import FILES, fetch, upload
+from acgan_nb.hub import FILES, fetch, is_address, parse_address, upload
 from acgan_nb.runs import Run
 from acgan_nb.storage import find_run, read_settings
 from acgan_nb.train import load_pretrained, load_run
@@ -221,3 +222,8 @@ def test_without_the_extra(there, name, monkeypatch):
     with pytest.raises(ImportError, match=line):
         RUN.push_to_hub("user/digits")
     assert not there.made
+
+
+def test_addresses_as_paths_of_windows():
+    path = PureWindowsPath("hf://user/digits@v1")
+    assert is_address(path) and parse_address(path) == ("user/digits", "v1")

@@ -366,7 +366,7 @@ WRONG = {
     "path": (lambda: metrics.largest_step(X[:2]), "at least 3 images"),
     "shares": (lambda: metrics.diversity_and_accuracy([1, 2], [1], 1), "one value per class"),
     "control": (lambda: metrics.control("gauss", DIGITS, [0]), "control must be one of"),
-    "empty class": (lambda: metrics.control("real", DIGITS, [-1]), "no image of class -1"),
+    "empty class": (lambda: metrics.control("real", DIGITS, [-1]), "labels must be class ids, got -1"),
 }
 
 

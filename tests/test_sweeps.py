@@ -313,6 +313,8 @@ MISTAKES = [
     (dict(evaluate=dict(sampels=3)), "evaluate has no option 'sampels'; did you mean 'samples'"),
     (dict(rungs=(9, 3)), "rungs must be numbers of steps that increase"),
     (dict(rungs=("many",)), "rungs must be a whole number"),
+    (dict(rungs=1000), "rungs must be numbers of steps that increase, got 1000"),
+    (dict(trials=grid(framing=["crop", "pad"])), "framing must be the same in all trials"),
     (dict(rungs=(3, 9), keep=1), "keep must be a number above 0 and below 1"),
     (dict(rungs=(3, 9), steps=9), "has steps, but the rungs say how long it trains"),
     (dict(gpus=-1), "gpus must be a number at least 0"),
@@ -378,8 +380,8 @@ def test_more_than_there_is(cluster, tmp_path):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ("--grid seed", "'seed' is not one option and its values"),
-        ("--grid seed=0 -g seed=1", "'seed=1' is not one option"),
+        ("--grid seed", "'seed' is not an option and its values"),
+        ("--grid seed=0 -g seed=1", "seed is given twice; put its values into one list"),
         ("--preset paper28", "preset must be one of 'paper27', got 'paper28'"),
         ("", "the grid is empty"),
         ("--grid objective=hinge", "objective must be one of"),
@@ -413,8 +415,51 @@ def test_what_the_shell_hands_on(monkeypatch):
 
 def test_without_ray(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match=r'sweeps need `pip install "acgan_nb\[ray\]"`'):
-        sweep("digits", grid(seed=[0]), tmp_path)
+    monkeypatch.setattr(sweeps, "load_for_trials", lambda *_: 1 / 0)  # nothing is loaded before
+    for call in (lambda: sweep("digits", grid(seed=[0]), tmp_path), lambda: splits("digits", tmp_path)):
+        with pytest.raises(ValueError, match=r'sweeps need `pip install "acgan_nb\[ray\]"`'):
+            call()
+
+
+def test_splits_take_the_options_of_loading(monkeypatch, tmp_path):
+    "How pixels are read, and which classes there are, before the classes are divided."
+    caught = []
+    monkeypatch.setattr(sweeps, "sweep", lambda data, trials, *_, **__: caught.append((data, trials)))
+    for name in ("cat", "dog", "fox"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        white = Image.fromarray(np.full((12, 8), 4095, "uint16"))
+        white.save(tmp_path / "images" / name / "0.png")
+    options = dict(size=8, framing="pad", value_range=(0, 4095), classes=["fox", "cat"])
+    splits(tmp_path / "images", tmp_path / "out", 1, **options)
+    [(data, named)] = caught
+    assert [t["classes"] for t in named.values()] == [["fox"], ["cat"]]
+    assert data.images.shape == (2, 8, 8, 1) and "black bars are added" in data.notes[0]
+    assert data.images.max() == 255 and (data.images[:, :, 0] == 0).all()
+
+
+def test_rungs_bring_the_evaluations():
+    settings = sweeps._with_rungs({"a": {"feature_judge": "lite0", "on_collapse": "stop"}}, [10, 20], 0.5)
+    assert settings["a"]["evaluate_every"] == 10
+
+
+def test_trials_do_not_depend_on_a_folder_named_trial(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    run = fit("digits", outdir="trial", steps=1, batch_size=20, verbose=False)
+    trials.check_trials(load("digits"), {"a": dict(init="trial", steps=2)})
+    assert run.step == 1
+
+
+def test_a_baseline_that_is_no_trial():
+    rows = [{"trial": t, "recall": r} for t, r in [("a", 1), ("a", 2), ("b", 4), ("b", 5)]]
+    with pytest.raises(ValueError, match="baseline must be one of 'a', 'b', got 'paper'"):
+        trials.clear_differences(rows, "recall", "paper")
+
+
+def test_a_grid_of_values_with_commas(monkeypatch):
+    caught = {}
+    monkeypatch.setattr("acgan_nb.sweeps.sweep", lambda data, trials, *_, **__: caught.update(trials=trials) or [])
+    CliRunner().invoke(main, ["sweep", "digits", "-g", 'augment=none,"color,translation"'])
+    assert [t["augment"] for t in caught["trials"]] == ["none", "color,translation"]
 
 
 def test_a_ray_that_is_not_there(monkeypatch, tmp_path):

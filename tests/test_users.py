@@ -22,11 +22,13 @@ import tiny  # noqa: F401  # an architecture of the package then
 from click.testing import CliRunner
 from PIL import Image
 
-from acgan_nb import callbacks, cli, plan, plots, storage, sweeps, train, trials
+from acgan_nb import callbacks, cli, plan, plots, sampling, storage, sweeps, train, trials
+from acgan_nb import data as data_module
 from acgan_nb.cli import main, save_images
 from acgan_nb.data import Dataset, Stream, image_grid, load
 from acgan_nb.directory import RunDirectory
 from acgan_nb.evaluation import gan_train
+from acgan_nb.gan import ACGAN
 from acgan_nb.judges import Recipe, judge_for, load_judge
 from acgan_nb.models import build_discriminator, build_generator
 from acgan_nb.plan import as_dataset, check_fit
@@ -705,3 +707,240 @@ def test_grids_of_samples_are_in_the_order_of_their_steps(tmp_path):
     for step in (1_000_000, 999_999, 5):
         directory.sheet_path(step).touch()
     assert directory.sheets() == [directory.sheet_path(step) for step in (5, 999_999, 1_000_000)]
+
+
+# --- What is beside the data, and what is not as expected ---
+
+
+def test_data_beside_a_generator_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mnist").mkdir()  # data, say
+    Path("digits").write_text("notes")
+    for name in ("mnist", "digits"):
+        assert storage.find_run(name) == storage.results_folder(name)
+    export_run(load_run(storage.results_folder("digits")), "cifar10")
+    assert storage.find_run("cifar10") == Path("cifar10")  # a run of this name comes first
+
+
+def test_a_copy_of_a_sample_grid_is_no_step(outdir):
+    grids = RunDirectory(outdir).sheets()
+    for name in ("step_000002 (1).png", "step_last.png"):  # Google Drive writes the first
+        shutil.copy(grids[-1], outdir / "samples" / name)
+    assert RunDirectory(outdir).sheets() == grids
+    assert fit(DATA, outdir=outdir, **FEW).step == 2
+    export_run(load_run(outdir), outdir.parent / "copy")
+
+
+def test_another_run_is_not_exported_over(run, tmp_path):
+    other = fit(DATA, outdir=tmp_path / "other", seed=9, **FEW)
+    before = contents(other.outdir)
+    assert "is the directory of another run; export to another folder" in line(
+        lambda: export_run(run, other.outdir)
+    )
+    assert contents(other.outdir) == before
+    copy = export_run(run, tmp_path / "copy", discriminator=True)
+    shutil.copy(copy / "discriminator.weights", copy / "best.weights")
+    export_run(other, copy)  # a copy may be replaced, and nothing of the old one stays
+    assert load_run(copy).config["seed"] == 9 and load_run(copy).discriminator is None
+    assert not (copy / "best.weights").exists()
+
+
+def test_a_lock_without_flock_is_not_left_behind(tmp_path, monkeypatch):
+    "Some network drives have no flock: the lock is then a file with a process number in it."
+    import fcntl
+
+    def flock(*_):
+        raise OSError(38, "Function not implemented")
+
+    (tmp_path / ".lock").write_text("999999999\nnowhere\n")  # of a process that was killed
+    with storage.locked(tmp_path):
+        pass
+    (tmp_path / ".lock").unlink()
+    monkeypatch.setattr(fcntl, "flock", flock)
+    code = f"import os, signal\nfrom acgan_nb import storage\nimport fcntl\ndef flock(*_): raise OSError(38, '')\nfcntl.flock = flock\nwith storage.locked({str(tmp_path)!r}): os.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False, capture_output=True)
+    assert (tmp_path / ".lock").stat().st_size > 0
+    with storage.locked(tmp_path):
+        pass
+
+    def unsupported(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    (tmp_path / "x").mkdir()
+    with pytest.raises(OSError, match="cannot lock .*lock: Operation not supported"):
+        with storage.locked(tmp_path / "x"):
+            pass
+
+
+def test_a_drive_that_cannot_flush_a_folder(tmp_path, monkeypatch):
+    real = os.fsync
+
+    def fsync(handle):
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(fsync.number, os.strerror(fsync.number))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    fsync.number = 22
+    storage.write_json(tmp_path / "a.json", {"a": 1})
+    assert storage.read_json(tmp_path / "a.json") == {"a": 1}
+    fsync.number = 5  # EIO is worth a word
+    with pytest.raises(OSError, match="cannot write .*a.json: Input/output error"):
+        storage.write_json(tmp_path / "a.json", {"a": 2})
+
+
+def test_a_full_disk_names_the_history(tmp_path):
+    directory = RunDirectory(tmp_path)
+    directory.history_path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="cannot write .*history.csv: No space left on device"):
+        directory.append_row({"step": []}, {"step": 1})
+
+
+def test_classes_and_notes_stay_with_the_data(tmp_path):
+    for name in ("cat", "dog", "fox"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(PIXELS[0, ..., 0]).resize((8, 12)).save(tmp_path / name / "0.png")
+    some = load(tmp_path, classes=["cat", "dog"], size=8)
+    assert some.is_subset and "another shape" in some.notes[0]
+    for data in (some.subset(["dog"]), data_module.repeat_labelled(data_module.hide_labels(some, 2))):
+        assert data.is_subset and data.notes == some.notes
+    assert not load(tmp_path).is_subset
+    hidden = data_module.hide_labels(load("digits").subset([3, 7]), 20)
+    config = check_fit(hidden, steps=2).config
+    assert config["classes"] == ["3", "7"] and "--classes 3,7" in train.train_command(config)
+
+
+@pytest.mark.parametrize("framing", ["crop", "pad", "stretch"])
+def test_framing_of_digits(framing):
+    images = load("digits", size=(8, 16), framing=framing).images
+    assert (images[:, :, 0] == 0).all() == (framing == "pad")
+    others = {load("digits", size=(8, 16), framing=f).images.tobytes() for f in ("crop", "pad", "stretch")}
+    assert len(others) == 3
+
+
+def test_a_stream_gives_the_same_images_in_any_order():
+    digits = load("digits")
+
+    def stream(order, batch):
+        rows = tf.data.Dataset.from_tensor_slices((digits.images[order], digits.labels[order]))
+        return Stream(rows.batch(batch))
+
+    shuffled = stream(np.random.default_rng(1).permutation(len(digits)), 50)
+    by_class = stream(np.argsort(digits.labels, kind="stable"), 100)
+    assert shuffled.sample(300).fingerprint == by_class.sample(300).fingerprint
+    assert (by_class.sample(300).class_counts > 15).all()
+    check_fit(by_class, steps=2, evaluate_every=1)  # all classes are there
+
+
+def test_a_finished_run_needs_no_judge(outdir, monkeypatch):
+    def judge_for(*_):
+        raise AssertionError("trained for nothing")
+
+    monkeypatch.setattr(train, "judge_for", judge_for)
+    with pytest.warns(UserWarning, match="nothing was left to evaluate"):
+        assert fit(DATA, outdir=outdir, **FEW, evaluate_every=1).step == 2
+
+
+def test_the_last_epoch_ends():
+    ended = []
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ended.append((epoch, "d_loss" in logs)))
+    fit(DATA, steps=3, batch_size=20, verbose=False, callbacks=note)  # two steps per epoch
+    assert ended == [(0, True), (1, True)]
+
+
+def test_an_ignored_signal_stays_ignored():
+    "`acgan train &` in a shell script starts with Ctrl-C ignored."
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with train.noting_signals() as caught:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert caught == [] and signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16"])
+def test_a_global_dtype_policy_is_refused(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        said = [line(lambda: load_judge("digits")), line(lambda: check_fit("digits"))]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert all(f"Keras has '{policy}': use mixed_precision=True of fit" in text for text in said)
+
+
+def test_arrays_where_one_value_is_expected():
+    deep, few = (PIXELS.astype("uint16") * 16, LABELS), dict(steps=2, batch_size=20)
+    assert check_fit(deep, **few, value_range=np.array([0, 4080])).config["value_range"] == [0, 4080]
+    said = line(lambda: check_fit(DATA, latent=np.array(["normal", "uniform"])))
+    assert said.startswith("latent must be one of 'normal', 'uniform'")
+    assert "mixed_precision must be one of" in line(lambda: check_fit(DATA, mixed_precision=1))
+    assert check_fit(DATA, **few, mixed_precision=np.True_).config["mixed_precision"] is True
+    assert "value_range must be two numbers" in line(lambda: check_fit(DATA, value_range=()))
+
+
+def test_more_classes_than_images_need_names():
+    said = line(lambda: Dataset(PIXELS[:4], [0, 1, 9, 9]))
+    assert said == "label 9 of only 4 images: give class_names if there are so many classes"
+    assert Dataset(PIXELS[:4], [0, 1, 9, 9], range(10)).num_classes == 10
+
+
+def test_floats_that_were_rounded():
+    floats = np.float32([[[[-1.0], [np.nextafter(np.float32(1), np.float32(2))]]]])
+    assert data_module.as_images(floats).ravel().tolist() == [0, 255]
+    said = line(lambda: data_module.as_images(floats * 2.5 + 0.1))
+    assert "such as value_range=(-2.4, 2.6)" in said
+
+
+def test_latents_and_labels_that_cannot_be_drawn():
+    network = build_generator("digits")
+    z = np.zeros((2, 100), "float32")
+    for labels, words in [([3.7, 1], "integer class ids"), (3, "got shape ()"), ([1], "got shape (1,)"),
+                          ([-1, 1], "a class id of 0 and up for each")]:
+        assert words in line(lambda labels=labels: sampling.generate(network, z, labels))
+    assert "at least one z" in line(lambda: sampling.generate(network, z[:0], []))
+    path = sampling.interpolate(np.zeros(3), np.ones(3), 3, spherical=True)
+    assert path[:, 0].tolist() == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize("kind", ["float64", "float16"])
+def test_floats_of_any_precision_are_trained_on(kind):
+    gan = ACGAN(build_generator("tiny", num_classes=4), build_discriminator("tiny", num_classes=4))
+    gan.compile(augment="color,translation,cutout", run_eagerly=True, steps_per_execution=None)
+    rows = tf.data.Dataset.from_tensor_slices(((PIXELS / 127.5 - 1).astype(kind), LABELS))
+    history = gan.fit(rows.batch(20), verbose=0).history
+    assert np.isfinite(history["d_loss"]).all()
+
+
+def test_out_of_memory_is_one_line(monkeypatch, tmp_path):
+    class ResourceExhaustedError(Exception):
+        pass
+
+    for error in (MemoryError(), ResourceExhaustedError("OOM when\nallocating"), RuntimeError("RESOURCE_EXHAUSTED")):
+        def failing(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr("acgan_nb.train.fit", failing)
+        result = CliRunner().invoke(main, ["train", "digits", "--outdir", str(tmp_path / "x")])
+        assert (result.exit_code, result.stderr) == (
+            2, "acgan: out of memory; a smaller --batch-size or --size needs less\n")
+    monkeypatch.setattr("acgan_nb.train.fit", lambda *_, **__: 1 / 0)
+    assert isinstance(CliRunner().invoke(main, ["train", "digits"]).exception, ZeroDivisionError)
+
+
+def test_the_default_folder_of_a_run(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    made = []
+
+    def noted(data, outdir, **_):
+        made.append(str(outdir))
+        return SimpleNamespace(history={"seconds": []}, step=0, config={"arch": "x"})
+
+    monkeypatch.setattr("acgan_nb.train.fit", noted)
+    monkeypatch.setattr("acgan_nb.sources.check_name", lambda *_: None)
+    (tmp_path / "my photos" / "a").mkdir(parents=True)
+    for name in ("imagenet_resized/64x64", "mnist:3.0.1", "my photos"):
+        assert CliRunner().invoke(main, ["train", name]).exit_code == 0
+    assert made == ["runs/imagenet_resized_64x64", "runs/mnist_3.0.1", "runs/my photos"]
