@@ -176,7 +176,7 @@ def _sizes():
 
 # %% ../nbs/api/36_architectures.ipynb #96d1d55c
 def network_size(h: int, w: int) -> int:
-    """The largest side in the tables that images of this size fill, or else the smallest.
+    """The largest size in the tables that is not above min(h, w); the smallest if there is none.
 
     >>> network_size(100, 70), network_size(5, 5)
     (64, 8)

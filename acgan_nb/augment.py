@@ -84,7 +84,7 @@ def _augmented(images, numbers, kinds):
 
 # %% ../nbs/api/33_augment.ipynb #4658bb4c
 def views(kinds, count, seed) -> list:
-    """Three functions of images (B, H, W, C): what D sees of real and of generated images, and in G's turn.
+    """Three augmentations of images (B, H, W, C): of real and of generated ones in D's turn, and of generated ones in G's.
 
     `kinds`: the setting `augment`; `count`: images of the whole batch; `seed`: as in Keras.
 

@@ -91,7 +91,7 @@ tags: [acgan, gan, conditional-gan, image-generation, acgan_nb]
 
 # {title}
 
-An auxiliary classifier GAN ([AC-GAN](https://arxiv.org/abs/1610.09585)) that draws images of a wanted class,
+An auxiliary classifier GAN ([AC-GAN](https://arxiv.org/abs/1610.09585)) that draws images of a requested class,
 {shape} pixels, trained on `{data}` for {step:,} steps with [acgan_nb](https://github.com/acgan-nb/acgan-nb).
 Its {count} classes: {classes}.
 

@@ -117,7 +117,7 @@ def fetch(address) -> Path:
 
 
 def local(name):
-    "What names a run here: of an address on the Hub the fetched directory, else the name itself."
+    "The local directory of an address on the Hub, fetched if need be; any other name unchanged."
     return fetch(name) if is_address(name) else name
 
 # %% ../nbs/api/37_hub.ipynb #7a184352

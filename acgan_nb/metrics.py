@@ -126,7 +126,7 @@ def kernel_distance(a, b, subsets: int = 100, subset_size: int = 1000, seed: int
     """Mean unbiased squared MMD of features (N, F) and (M, F) over random subsets of each.
 
     Bińkowski et al. (2018); with features of the published Inception network, it is the KID.
-    `subset_size`: number of images in a subset. `ValueError` if it is larger than either set.
+    `subsets`: number of subsets. `subset_size`: images in each; `ValueError` if it is larger than either set.
 
     >>> kernel_distance([[0.0], [1.0]], [[2.0], [3.0]], subsets=1, subset_size=2)
     297.5
@@ -342,7 +342,7 @@ def resolution_accuracy(images, labels, judge, sizes) -> np.ndarray:
 def subset_std(hits, subsets: int = 10, seed: int = 0) -> float:
     """Standard deviation of the means of random, disjoint subsets of values.
 
-    `hits`: the values (N,), such as 1 for an image classified correctly and 0 for another.
+    `hits`: the values (N,), such as 1 for an image classified correctly and 0 for another. `subsets`: number of subsets.
 
     >>> subset_std([1, 1, 1, 1], subsets=2)
     0.0
@@ -432,7 +432,7 @@ def nearest_neighbours(queries, images, k: int = 3, block: int = 100):
 
 # %% ../nbs/api/13_metrics.ipynb #7855f350
 def largest_step(frames) -> float:
-    """Largest over mean L1 step between successive images (N >= 3, H, W, C): at least 1, 1 if even.
+    """Largest L1 distance between successive images (N >= 3, H, W, C) over the mean one: 1 if all are equal.
 
     >>> black, white = np.zeros((2, 8, 8, 1), "uint8"), np.full((2, 8, 8, 1), 255, "uint8")
     >>> largest_step(np.concatenate([black, white]))

@@ -98,7 +98,8 @@ _SCHEDULES = {  # of sigma, from its first value over so many steps
 def noise_schedule(kind: str, stddev: float, steps: int):
     """A Keras schedule of sigma: constant, linear (to zero) or in three stages.
 
-    `kind`: "constant", "linear" or "three_stage".
+    `kind`: "constant", "linear" or "three_stage"; `ValueError` for another. `stddev`: sigma at the start.
+    `steps`: of the whole training.
 
     >>> [round(float(noise_schedule("linear", 0.2, 100)(step)), 2) for step in (0, 50, 100)]
     [0.2, 0.1, 0.0]

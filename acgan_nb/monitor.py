@@ -95,7 +95,7 @@ def real_statistics(
     data: Dataset, judge: Judge, samples: int = 1000, pairs: int = 100, seed: int = 0,
     feature_judge: Judge | None = None,
 ) -> RealStatistics:
-    """Statistics of the real images, for at least `samples` samples, as many of each class.
+    """Statistics of the real images, for at least `samples` samples, equally many per class.
 
     samples: number of samples to compare, at least. pairs: per class, for MS-SSIM. feature_judge:
     of the distance, by default the judge.

@@ -41,7 +41,7 @@ class Run:
     """A trained AC-GAN. `generator` is the averaged generator (EMA); `history` a dict of lists.
 
     `truncation`: latents are drawn from N(0, I) with every coordinate within this distance of 0.
-    `confidence`: redraw, at most 30 times, until D gives the requested class at least this
+    `confidence`: draw, at most 30 times, until D gives the requested class at least this
     probability; otherwise the best draw is kept, with a warning.
 
     >>> run = load_pretrained("digits")

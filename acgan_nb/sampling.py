@@ -167,7 +167,7 @@ def invert(
 
     `images`: uint8 (N, H, W, C); `labels`: class ids (N,); `latent`: as in `draw_latents`; uniform
     z stay in [-1, 1]. `restarts`: starting points per image, of which the best result is kept; all
-    are optimised as one batch.
+    are optimised as one batch. `steps`, `learning_rate`: of Adam. `ValueError` for fewer than one.
 
     >>> from acgan_nb.models import build_generator
     >>> invert(build_generator("digits"), np.zeros((2, 8, 8, 1), "uint8"), [3, 7], steps=2).z.shape

@@ -222,7 +222,7 @@ class Settings:
         0.999, "Decay of the moving average of G's weights (EMA)", part="gan", low=0, below=1
     )
     seed: int = option(0, "Seed of weights, noise, latents and image order", part="gan", low=0)
-    # what happens on the way
+    # logging, evaluation, checkpoints
     save_every: int | None = option(
         None, "Steps between checkpoints [default: whole epochs, at least 100 steps]", low=1, recorded=False
     )
@@ -357,7 +357,7 @@ def pick(config: dict, *parts) -> dict:
 
 # %% ../nbs/api/00_settings.ipynb #e7a1b2d2
 EVALUATION = {row.name: row for row in (
-    Row("samples", int, 10_000, "Samples, at most as many as training images", low=10),
+    Row("samples", int, 10_000, "Samples, at most as many as training images; at least 15 per class for 100 pairs", low=10),
     Row("pairs", int, 100, "Pairs of images per class for MS-SSIM", low=1),
     Row("gan_train_seeds", int, 3, "Classifiers for GAN-train; 0 leaves it out", low=0, below=1000),
     Row("gan_train_samples", int, 20_000, "Samples that each classifier is trained on", low=1,

@@ -5,15 +5,18 @@
 # %% ../nbs/api/35_tables.ipynb #4f18060e
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from .settings import check_choice
 from .storage import folder_name, read_json, read_rows
 
 # %% auto #0
-__all__ = ['MEASURE_ROWS', 'table', 'markdown', 'summary', 'compare']
+__all__ = ['MEASURE_ROWS', 'COLUMNS', 'MEASURES', 'table', 'markdown', 'summary', 'compare', 'over_seeds', 'welch',
+           'significance']
 
 # %% ../nbs/api/35_tables.ipynb #757b8b62
 class MeasureRow(NamedTuple):
@@ -257,3 +260,84 @@ def read_seeds(folder: Path, way="") -> dict:
     else:
         rows = [seed_row(read_json(folder / f"report{way}.json"))]
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+
+# %% ../nbs/api/35_tables.ipynb #6261ad60
+COLUMNS = {  # a measure of a row: title and format
+    "gan_test": ("GAN-test", ".1%"),
+    "gan_train": ("GAN-train", ".1%"),
+    "frechet_distance": ("Fréchet", ".3f"),
+    "precision": ("precision", ".3f"),
+    "recall": ("recall", ".3f"),
+    "ms_ssim": ("MS-SSIM", ".3f"),
+}
+MEASURES = tuple(COLUMNS)
+
+
+def over_seeds(rows: list[dict]) -> list[list[str]]:
+    """Title row, then a row per trial: mean ± standard deviation of each measure over its n seeds.
+
+    >>> from acgan_nb.trials import read_record
+    >>> from acgan_nb.storage import results_folder
+    >>> rows, about = read_record(results_folder("ablations"))
+    >>> over_seeds(rows)[1][:4]
+    ['defaults', '3', '98.7% ± 0.4%', '92.3% ± 0.9%']
+    """
+    table = [["trial", "n", *(title for title, _ in COLUMNS.values())]]
+    for trial in dict.fromkeys(row["trial"] for row in rows):
+        columns = [(values_of(rows, trial, key), form) for key, (_, form) in COLUMNS.items()]
+        table.append([trial, str(len(columns[0][0])), *(mean_and_std(*each) for each in columns)])
+    return table
+
+# %% ../nbs/api/35_tables.ipynb #7152abeb
+def values_of(rows, trial, measure):
+    "The measure of each run of a trial, (n,)."
+    return np.array([row[measure] for row in rows if row["trial"] == trial])
+
+
+def mean_and_std(values, form=".1f") -> str:
+    "Mean ± sample standard deviation of values (n,) as text; of one value there is none."
+    spread = f"{np.std(values, ddof=1):{form}}" if len(values) > 1 else "-"
+    return f"{np.mean(values):{form}} ± {spread}"
+
+# %% ../nbs/api/35_tables.ipynb #19442fd9
+def welch(rows: list[dict], baseline: str, measures=MEASURES) -> dict:
+    """{(measure, trial): (difference of the means from the baseline's, p)} by Welch's t test.
+
+    Two-sided, not corrected; of trials with two seeds or more. `ValueError` for an unknown baseline.
+
+    >>> rows = [{"trial": t, "recall": r} for t, r in [("a", 1), ("a", 2), ("b", 4), ("b", 6)]]
+    >>> difference, p = welch(rows, "a", ["recall"])["recall", "b"]
+    >>> round(difference, 3), round(p, 3)
+    (3.5, 0.144)
+    """
+    from scipy.stats import ttest_ind  # slow to import
+
+    trials, found = tuple(dict.fromkeys(row["trial"] for row in rows)), {}
+    check_choice("baseline", baseline, trials)
+    for measure, trial in itertools.product(measures, trials):
+        a, b = (values_of(rows, t, measure) for t in (trial, baseline))
+        if trial != baseline and min(len(a), len(b)) > 1:
+            p = ttest_ind(a, b, equal_var=False).pvalue
+            found[measure, trial] = float(a.mean() - b.mean()), float(p)
+    return found
+
+
+def significance(rows: list[dict], baseline: str) -> list[list[str]]:
+    """Title row, then a row per measure: the trials that differ from the baseline, and by how much.
+
+    "significant": p < 0.05 / number of comparisons, see `welch`. "not corrected": the others with
+    p < 0.05, some of which are chance.
+
+    >>> from acgan_nb.trials import read_record
+    >>> from acgan_nb.storage import results_folder
+    >>> significance(read_record(results_folder("ablations"))[0], "defaults")[3]
+    ['Fréchet', '*no noise* (-2.704)', '*joint batch norm* (+9.366), *class loss on real only* (-0.818)']
+    """
+    found, table = welch(rows, baseline), [["measure", "significant", "not corrected"]]
+    for measure, (title, form) in COLUMNS.items():
+        mine = {t: values for (m, t), values in found.items() if m == measure}
+        clear = [t for t, (_, p) in mine.items() if p < 0.05 / len(found)]
+        perhaps = [t for t, (_, p) in mine.items() if p < 0.05 and t not in clear]
+        told = (", ".join(f"*{t}* ({mine[t][0]:+{form}})" for t in ts) for ts in (clear, perhaps))
+        table.append([title, *(text or "none" for text in told)])
+    return table

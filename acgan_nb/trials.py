@@ -25,13 +25,14 @@ from .evaluation import gan_train, sampler
 from .judges import judge_for
 from .metrics import images_for
 from .plan import as_dataset, check_fit
-from .settings import PLAIN, ROWS, check_choice, check_range, rows_of
+from .settings import PLAIN, ROWS, check_range, rows_of
 from .storage import check_no_link, check_own, read_json, read_rows, write_json
 from .storage import write_rows
+from .tables import MEASURES
 from .train import fit
 
 # %% auto #0
-__all__ = ['MEASURES', 'grid', 'trial_name', 'run_trials', 'write_record', 'read_record', 'over_seeds', 'clear_differences']
+__all__ = ['grid', 'trial_name', 'run_trials', 'write_record', 'read_record']
 
 # %% ../nbs/api/24_trials.ipynb #fa800063
 def grid(**options) -> list[dict]:
@@ -227,7 +228,6 @@ def _with_seeds(trials, seeds):
     return {(t, seed): {**trials[t], "seed": seed} for t, seed in itertools.product(trials, seeds)}
 
 # %% ../nbs/api/24_trials.ipynb #04bb164c
-MEASURES = ("gan_test", "gan_train", "frechet_distance", "precision", "recall", "ms_ssim")
 _PAIRS = 100  # of images of a class, for MS-SSIM
 
 
@@ -386,55 +386,6 @@ def read_record(folder) -> tuple[list[dict], dict]:
         raise FileNotFoundError(f"no record in {str(folder)!r}: it has no table.csv")
     about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return read_rows(folder / "table.csv"), about
-
-# %% ../nbs/api/24_trials.ipynb #6261ad60
-def over_seeds(rows: list[dict]) -> list[list[str]]:
-    """Title row, then a row per trial: mean ± standard deviation of each measure over its n seeds.
-
-    >>> from acgan_nb.runs import results_folder
-    >>> rows, about = read_record(results_folder("ablations"))
-    >>> over_seeds(rows)[1][:4]
-    ['defaults', '3', '98.7% ± 0.4%', '92.3% ± 0.9%']
-    """
-    table = [["trial", "n", "GAN-test", "GAN-train", "Fréchet", "precision", "recall", "MS-SSIM"]]
-    for trial in dict.fromkeys(row["trial"] for row in rows):
-        columns = [(key, values_of(rows, trial, key)) for key in MEASURES]
-        forms = {"gan_test": ".1%", "gan_train": ".1%"}
-        cells = [mean_and_std(values, forms.get(key, ".3f")) for key, values in columns]
-        table.append([trial, str(len(columns[0][1])), *cells])
-    return table
-
-# %% ../nbs/api/24_trials.ipynb #7152abeb
-def values_of(rows, trial, measure):
-    "The measure of each run of a trial, (n,)."
-    return np.array([row[measure] for row in rows if row["trial"] == trial])
-
-
-def mean_and_std(values, form=".1f") -> str:
-    "Mean ± sample standard deviation of values (n,) as text; of one value there is none."
-    spread = f"{np.std(values, ddof=1):{form}}" if len(values) > 1 else "-"
-    return f"{np.mean(values):{form}} ± {spread}"
-
-# %% ../nbs/api/24_trials.ipynb #19442fd9
-def clear_differences(rows: list[dict], measure: str, baseline: str) -> dict[str, float]:
-    """{trial: its mean minus the baseline's} where bars of ± one standard deviation do not overlap.
-
-    Sample standard deviations over seeds; a trial with one seed has none and is left out.
-
-    >>> rows = [{"trial": t, "recall": r} for t, r in [("a", 1), ("a", 2), ("b", 4), ("b", 5)]]
-    >>> clear_differences(rows, "recall", "a")
-    {'b': 3.0}
-    """
-    statistics = {}
-    for trial in dict.fromkeys(row["trial"] for row in rows):
-        values = values_of(rows, trial, measure)
-        std = np.std(values, ddof=1) if len(values) > 1 else np.inf
-        statistics[trial] = np.mean(values), std
-    check_choice("baseline", baseline, tuple(statistics))
-    base, base_std = statistics.pop(baseline)
-    return {
-        t: float(m - base) for t, (m, std) in statistics.items() if abs(m - base) > std + base_std
-    }
 
 # %% ../nbs/api/24_trials.ipynb #ce2ab94b
 def write_curves(path, rows, outdir, keys):

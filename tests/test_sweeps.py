@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from acgan_nb import sweeps, trials
+from acgan_nb import sweeps, tables, trials
 from acgan_nb.cli import main
 from acgan_nb.cluster import ray_session
 from acgan_nb.data import Dataset, load
@@ -452,7 +452,7 @@ def test_trials_do_not_depend_on_a_folder_named_trial(monkeypatch, tmp_path):
 def test_a_baseline_that_is_no_trial():
     rows = [{"trial": t, "recall": r} for t, r in [("a", 1), ("a", 2), ("b", 4), ("b", 5)]]
     with pytest.raises(ValueError, match="baseline must be one of 'a', 'b', got 'paper'"):
-        trials.clear_differences(rows, "recall", "paper")
+        tables.welch(rows, "paper", ["recall"])
 
 
 def test_a_grid_of_values_with_commas(monkeypatch):
