@@ -13,9 +13,9 @@ from pathlib import Path
 
 import keras
 from fastcore.basics import patch
-from tqdm.auto import tqdm
 
 from .directory import RunDirectory
+from .loop import tqdm
 from .settings import check_range
 
 # %% auto #0

@@ -5,11 +5,13 @@
 # %% ../nbs/api/12_loop.ipynb #d309f8d7
 from __future__ import annotations
 
+import warnings
 from functools import partial
 
 import keras
 import numpy as np
 from keras import ops
+from tqdm import TqdmWarning
 
 from .data import Dataset, Stream, batch_indices
 from .devices import distribution_scope, fits_on_device, replicate, shard
@@ -17,6 +19,11 @@ from .gan import ACGAN, LOGS
 
 # %% auto #0
 __all__ = ['next_stop', 'step_of', 'TrainingSteps', 'training_steps']
+
+# %% ../nbs/api/12_loop.ipynb #9ca901fd
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", TqdmWarning)  # without ipywidgets the plain bar will do
+    from tqdm.auto import tqdm
 
 # %% ../nbs/api/12_loop.ipynb #1e72f1eb
 def next_stop(step: int, end: int, periods, steps_per_call: int) -> int:

@@ -15,7 +15,6 @@ from functools import cached_property, wraps
 
 import keras
 from fastcore.basics import patch
-from tqdm import TqdmWarning
 
 from acgan_nb.callbacks import (
     CheckFinite,
@@ -34,7 +33,7 @@ from acgan_nb.devices import (
 )
 from .directory import new_history
 from .judges import judge_for
-from .loop import next_stop, step_of, training_steps
+from .loop import next_stop, step_of, tqdm, training_steps
 from .monitor import EVALUATIONS, Monitor, describe, possible_pairs, real_statistics
 from .plan import Plan, check_fit, train_command  # noqa: F401
 from .runs import Run, build_gan, load_pretrained, load_run  # noqa: F401
@@ -43,11 +42,6 @@ from .storage import replayed
 
 # %% auto #0
 __all__ = ['run_steps', 'Stopped', 'Training', 'fit']
-
-# %% ../nbs/api/20_train.ipynb #9ca901fd
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", TqdmWarning)  # without ipywidgets the plain bar will do
-    from tqdm.auto import tqdm
 
 # %% ../nbs/api/20_train.ipynb #1240008f
 def run_steps(gan, advance, start, plan: Plan, callbacks, caught=()):

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm.auto import tqdm
 
 from .arrays import to_plain
 from .config import NOTES
@@ -23,6 +22,7 @@ from .directory import RunDirectory
 from .evaluation import check_classes, check_evaluation, compute_measures
 from .evaluation import gan_train, sampler
 from .judges import judge_for
+from .loop import tqdm
 from .metrics import images_for
 from .plan import as_dataset, check_fit
 from .settings import PLAIN, ROWS, check_range, rows_of
