@@ -56,7 +56,8 @@ def _connect(ray, address):
 
 # %% ../nbs/api/38_cluster.ipynb #30358382
 def check_resources(cpus, gpus, retries=0, jobs=None):
-    "`ValueError` unless these are amounts that Ray can reserve, whole or below 1, and counts."
+    "`ValueError` unless Ray is there and can reserve these amounts, whole or below 1, and counts."
+    check_ray()
     check_range("cpus", cpus, 0, above=True)
     check_range("gpus", gpus, 0)
     check_range("retries", retries, 0, whole=True)

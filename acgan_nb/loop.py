@@ -23,7 +23,7 @@ __all__ = ['next_stop', 'step_of', 'TrainingSteps', 'training_steps']
 # %% ../nbs/api/12_loop.ipynb #9ca901fd
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", TqdmWarning)  # without ipywidgets the plain bar will do
-    from tqdm.auto import tqdm
+    from tqdm.auto import tqdm  # noqa: F401 - imported from here by others
 
 # %% ../nbs/api/12_loop.ipynb #1e72f1eb
 def next_stop(step: int, end: int, periods, steps_per_call: int) -> int:

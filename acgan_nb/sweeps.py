@@ -239,7 +239,6 @@ def sweep(
     Traceback (most recent call last):
     ValueError: trial 'ema=2.0': ema must be a number at least 0 and below 1, got 2.0
     """
-    check_ray()
     check_resources(cpus, gpus, retries, jobs)
     trials = _with_rungs(name_trials(trials, common), rungs, keep)
     data = load_for_trials(data, outdir, common, size, data_dir)
