@@ -59,9 +59,9 @@ def d_term(self: Head, outputs, labels, real: bool, count=None):
 
 
 @patch
-def g_term(self: Head, outputs, labels):
+def g_term(self: Head, outputs, labels, count=None):
     "G's class term in nats, a scalar: `outputs` of D on generated images of the classes `labels`."
-    return self.d_term(outputs, labels, True)
+    return self.d_term(outputs, labels, True, count)
 
 # %% ../nbs/api/06_heads.ipynb #75a68df8
 @patch
@@ -120,9 +120,9 @@ def d_term(self: DiscriminativeHead, outputs, labels, real: bool, count=None):
 
 
 @patch
-def g_term(self: DiscriminativeHead, outputs, labels):
+def g_term(self: DiscriminativeHead, outputs, labels, count=None):
     "-E[log C(label, real | X) - log C(label, fake | X)] in nats: see `adc_generator_loss`."
-    return adc_generator_loss(outputs[2], labels)
+    return adc_generator_loss(outputs[2], labels, count)
 
 # %% ../nbs/api/06_heads.ipynb #15afa912
 @keras.saving.register_keras_serializable("acgan_nb")
@@ -228,9 +228,9 @@ def d_term(self: TwinHead, outputs, labels, real: bool, count=None):
 
 
 @patch
-def g_term(self: TwinHead, outputs, labels):
+def g_term(self: TwinHead, outputs, labels, count=None):
     "-E[log C(label|X) - log C'(label|X)] in nats."
-    return class_loss(outputs[1], labels) - class_loss(outputs[2], labels)
+    return class_loss(outputs[1], labels, count) - class_loss(outputs[2], labels, count)
 
 # %% ../nbs/api/06_heads.ipynb #519e66dd
 def head_of(discriminator) -> Head:

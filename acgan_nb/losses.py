@@ -82,15 +82,16 @@ def adc_loss(signed_logits, labels, real: bool, count=None):
     return class_loss(signed_logits, signed, count)
 
 # %% ../nbs/api/05_losses.ipynb #c286755a
-def adc_generator_loss(signed_logits, labels):
+def adc_generator_loss(signed_logits, labels, count=None):
     """-E[log C(label, real | X) - log C(label, fake | X)] in nats: G's term of ADC-GAN, a scalar.
 
-    `labels`: as in `class_loss`. Negative where the classifier takes the images for real.
+    `labels`, `count`: as in `class_loss`. Negative where the classifier takes the images for real.
 
     >>> float(adc_generator_loss(ops.array([[3.0, 0.0, 1.0, 0.0]]), [0]))  # 1 - 3
     -2.0
     """
-    return adc_loss(signed_logits, labels, True) - adc_loss(signed_logits, labels, False)
+    as_real = adc_loss(signed_logits, labels, True, count)
+    return as_real - adc_loss(signed_logits, labels, False, count)
 
 # %% ../nbs/api/05_losses.ipynb #73b53772
 def _attraction(cosines, one_hot, positive_margin, temperature):

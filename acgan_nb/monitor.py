@@ -223,20 +223,18 @@ def save_best(self: Monitor, step, distance):
 
 # %% ../nbs/api/15_monitor.ipynb #6c685b21
 @patch
-def resume(self: Monitor, state, step: int):
-    "Continue from the `state` of a checkpoint at a step."
-    self.best = _best_distance(self.path, step)
+def resume(self: Monitor, state):
+    "Continue from the `state` of a checkpoint."
+    self.best = _best_distance(self.path)
     self.state |= state | {"stopped": False}
 
 
-def _best_distance(path, step):
+def _best_distance(path):
     """Fréchet distance of the generator saved at `path`; infinite without a readable file.
 
-    One of a later step does not count: if its steps are trained again, it is evaluated again, and
-    after a rollback it belongs to steps that the run does not have."""
+    After a rollback it may be one of steps that were taken back; it is still the best that there was."""
     try:
-        best = read_archive(path) if path else {}
-        return float(best["frechet_distance"]) if best["step"] <= step else float("inf")
+        return float(read_archive(path)["frechet_distance"]) if path else float("inf")
     except (ValueError, KeyError):
         return float("inf")
 

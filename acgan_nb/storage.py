@@ -289,7 +289,7 @@ def locked(folder):
     "Hold `folder/.lock`; `BlockingIOError` if someone else does, `ValueError` if it is no lock."
     path = Path(folder) / ".lock"
     check_no_link(path)
-    if path.exists() and not path.is_file():
+    if path.exists() and not (path.is_file() and re.match(rb"\Z|\d+\n", path.read_bytes())):
         raise ValueError(f"{path} is not the lock of a run; choose another folder")
     lock = FileLock(path)
     try:

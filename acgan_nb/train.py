@@ -85,9 +85,11 @@ class Stopped(KeyboardInterrupt):
 # %% ../nbs/api/20_train.ipynb #e5667681
 @contextmanager
 def noting_signals(names=("SIGINT", "SIGTERM", "SIGHUP")):
-    "A list to which the first of these signals is added, instead of its usual effect; not of those ignored."
-    caught, known = [], [getattr(signal, name) for name in names if hasattr(signal, name)]
-    wanted = [s for s in known if signal.getsignal(s) not in (signal.SIG_IGN, None)]
+    "A list to which the first of these signals is added, instead of its usual effect."
+    caught, wanted = [], [getattr(signal, name) for name in names if hasattr(signal, name)]
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up and signal.getsignal(hang_up) is signal.SIG_IGN:
+        wanted.remove(hang_up)
 
     def note(number, frame):
         caught.append(signal.Signals(number))
@@ -204,7 +206,7 @@ def _start(self: Training):
         self.checkpoint.restore(gan)
         history = _with_columns(self.checkpoint.history, history)
         if self.monitor:
-            self.monitor.resume(self.checkpoint.monitor or {}, self.checkpoint.step)
+            self.monitor.resume(self.checkpoint.monitor or {})
     elif self.plan.start:
         self._say(self.plan.start.apply(gan))
     slower = 0.5 ** len(self.config["rollbacks"])

@@ -191,7 +191,7 @@ def test_the_monitor_measures_by_the_judge_it_is_given(monkeypatch):
     stranger = judges.Judge("stranger", judges.judge_network(8, 3, 1000))
     monkeypatch.setattr(plan, "load_judge", {"lite0": stranger}.__getitem__)
     training = train.Training(check_fit("digits", steps=2, evaluate_every=2, feature_judge="lite0"))
-    about, real = training.config["evaluation"], training.monitor.statistics
+    real, about = training.monitor.statistics, training.config["evaluation"]
     assert (about["judge"], about["features"]) == ("digits", "stranger")
     assert about["features_hash"] == stranger.hash
     samples = control("noise", load("digits"), real.labels)

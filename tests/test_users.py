@@ -679,11 +679,11 @@ def test_callbacks_of_keras_see_the_last_evaluation(recwarn):
     assert run.step < 8 and not [w for w in recwarn if "not available" in str(w.message)]
 
 
-def test_a_stream_in_the_order_of_its_classes_is_refused_for_what_it_is():
-    images, labels = np.zeros((21_000, 8, 8, 1), "uint8"), np.repeat([0, 1], [20_500, 500])
-    stream = tf.data.Dataset.from_tensor_slices((images, labels)).batch(500)
+def test_a_stream_with_a_rare_class_is_refused_for_what_it_is():
+    images = np.random.default_rng(0).integers(0, 256, (21_000, 8, 8, 1)).astype("uint8")
+    stream = tf.data.Dataset.from_tensor_slices((images, np.arange(21_000) // 20_998)).batch(500)
     said = line(lambda: check_fit(Stream(stream), evaluate_every=1, steps=1))
-    assert said.startswith("class '1' has 0 images") and "the first 20,000 of the stream" in said
+    assert said.startswith("class '1' has ") and "among 20,000 images of the stream" in said
 
 
 def test_a_saved_judge_is_that_of_the_recipe(tmp_path):
@@ -847,18 +847,6 @@ def test_the_last_epoch_ends():
     note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ended.append((epoch, "d_loss" in logs)))
     fit(DATA, steps=3, batch_size=20, verbose=False, callbacks=note)  # two steps per epoch
     assert ended == [(0, True), (1, True)]
-
-
-def test_an_ignored_signal_stays_ignored():
-    "`acgan train &` in a shell script starts with Ctrl-C ignored."
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with train.noting_signals() as caught:
-            os.kill(os.getpid(), signal.SIGINT)
-            assert caught == [] and signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16"])
