@@ -77,8 +77,9 @@ def as_images(images, value_range=None):
     if images.dtype.kind != "f":
         hint = "; pass value_range=(0, 1)" if images.dtype == bool else ""
         raise ValueError(f"images must be uint8 or float in [-1, 1], got {images.dtype}{hint}")
-    _check_float_range(images)
-    return from_range(images.clip(-1, 1), (-1, 1))
+    low, high = _check_float_range(images)
+    rounded = images.clip(-1, 1) if low < -1 or high > 1 else images
+    return from_range(rounded, (-1, 1))
 
 # %% ../nbs/api/30_arrays.ipynb #afcdf327
 def _from_integers(images):
@@ -91,17 +92,19 @@ def _from_integers(images):
 
 
 def _check_float_range(images):
-    "`ValueError` for NaN, for values outside [-1, 1], and for what looks like [0, 1]."
+    "(lowest, highest); `ValueError` for NaN, for values outside [-1, 1], and for what looks like [0, 1]."
     low, high = images.min(), images.max()  # NaN anywhere makes both NaN
     if not np.isfinite([low, high]).all():
         raise ValueError("images contain NaN or infinite pixels")
     slack = 1e-3  # of rounding: a quarter of a level of grey
     outside = low < -1 - slack or high > 1 + slack
     if outside or (low >= 0 and high > 0):
-        advice = f"the values of black and white, such as value_range=({min(low, 0):.3g}, {max(high, 255 * (low >= 0)):.3g})"
+        white = max(high, 255 * (low >= 0))
+        advice = f"the values of black and white, such as value_range=({min(low, 0):.17g}, {white:.17g})"
         advice = advice if outside else "images * 2 - 1 or value_range=(0, 1)"
         found = f"found [{low:g}, {high:g}]"
         raise ValueError(f"float images must lie in [-1, 1], {found}; pass {advice}")
+    return low, high
 
 # %% ../nbs/api/30_arrays.ipynb #68d6604f
 def as_labels(labels, count, num_classes=None):

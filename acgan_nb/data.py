@@ -82,7 +82,7 @@ class Dataset:
     name: str = "arrays"
     value_range: InitVar[tuple | None] = None
     notes: tuple = ()  # what was done to the images when they were loaded, in lines
-    is_subset: bool = False  # whether classes were left out
+    is_subset: bool = False  # whether classes were chosen
 
     def __post_init__(self, value_range):
         images = as_images(self.images, value_range)
@@ -351,7 +351,7 @@ class Stream:
     """Labelled images in batches that are read when needed and never collected.
 
     `batches`: a finite `tf.data.Dataset` or `keras.utils.PyDataset` of pairs: images (B, H, W, C),
-    uint8 or float in [-1, 1], and labels (B,), -1 = unlabelled. Read once at the start. A shorter
+    uint8 or float in [-1, 1], and labels (B,), -1 = unlabelled. Read once at the start, and once more for evaluations. A shorter
     last batch is skipped in training. `class_names`: name of each class; default "0", "1", ...
     `name`: name of the data in reports and messages. One-line `ValueError` for anything else.
 
@@ -473,7 +473,7 @@ def sample(self: Stream, count: int) -> Dataset:
     found = {}
     for images, classes in self._read():
         found |= {_digest(x, k): (x.copy(), k) for x, k in zip(images, classes) if k >= 0}
-        if len(found) > 2 * count:
+        if len(found) > count + count // 4:
             found = dict(sorted(found.items())[:count])
     images, labels = zip(*(found[digest] for digest in sorted(found)[:count]))
     return Dataset(np.stack(images), labels, self.class_names, self.name)

@@ -50,7 +50,7 @@ def native_bfloat16(cpuinfo=None) -> bool:
 
 
 def has_bfloat16() -> bool:
-    "Whether the hardware that trains computes in bfloat16: a TPU, a GPU of compute capability 8.0, or the CPU."
+    "Whether the hardware that trains computes in bfloat16: a TPU, a GPU of capability 8.0 or more, or the CPU."
     kinds = {name.partition(":")[0] for name in keras.distribution.list_devices()}
     if "gpu" in kinds:
         return _compute_capability() >= (8, 0)

@@ -432,7 +432,7 @@ def nearest_neighbours(queries, images, k: int = 3, block: int = 100):
 
 # %% ../nbs/api/13_metrics.ipynb #7855f350
 def largest_step(frames) -> float:
-    """Largest L1 distance between successive images (N >= 3, H, W, C) over the mean one: 1 if all are equal.
+    """Largest L1 distance between successive images (N >= 3, H, W, C) over the mean one: 1 if all distances are equal.
 
     >>> black, white = np.zeros((2, 8, 8, 1), "uint8"), np.full((2, 8, 8, 1), 255, "uint8")
     >>> largest_step(np.concatenate([black, white]))

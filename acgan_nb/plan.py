@@ -277,7 +277,7 @@ def _check_evaluations(s, data) -> dict:
     try:
         possible_pairs(data)
     except ValueError as error:
-        looked = " among 20,000 images of the stream" if streamed else ""
+        looked = f" among {len(data):,} images of the stream" if streamed else ""
         raise ValueError(f"{error}{looked}") from None
     judge = load_judge(s.feature_judge) if s.feature_judge else None
     return {"evaluated": data, "feature_judge": judge}

@@ -326,6 +326,8 @@ def export_run(run: Run, folder, discriminator: bool = False) -> Path:
     if copy.checkpoint_path.exists() or copy.previous_path.exists():
         raise ValueError(f"{copy} is the directory of another run; export to another folder")
     copy.prepare()
+    if copy.config_path.exists() and copy.read_config() != run.config:
+        copy.clear()  # reports and grids of another run
     for path in (copy.discriminator_path, copy.best_path):  # of an earlier copy
         path.unlink(missing_ok=True)
     copy.write_config(run.config)

@@ -64,7 +64,7 @@ def _finite(images):
 def generate(generator, z, labels, batch_size: int = 500):
     """uint8 images (N, H, W, C) of latents z (N, latent_dim) and class ids (N,), in inference mode.
 
-    Class ids are below the generator's number of classes, which a function does not tell: an id above has no class.
+    Class ids must be below the generator's number of classes; this is not checked.
 
     >>> from acgan_nb.models import build_generator
     >>> generate(build_generator("digits"), draw_latents(2), [3, 7]).shape
@@ -99,7 +99,7 @@ def interpolate(start, end, steps: int = 8, spherical: bool = False):
     """Latents (steps, latent_dim) from one latent vector to another, both included.
 
     `start`, `end`: latent vectors (latent_dim,). `spherical`: along the arc between their directions;
-    where there is none, because they are parallel or zero, along the straight line as otherwise.
+    parallel, opposite or zero vectors have no arc and are joined by a straight line.
 
     >>> interpolate(np.zeros(2), np.ones(2), 3)[:, 0]
     array([0. , 0.5, 1. ])
@@ -167,7 +167,7 @@ def invert(
 
     `images`: uint8 (N, H, W, C); `labels`: class ids (N,); `latent`: as in `draw_latents`; uniform
     z stay in [-1, 1]. `restarts`: starting points per image, of which the best result is kept; all
-    are optimised as one batch. `steps`, `learning_rate`: of Adam. `ValueError` for fewer than one.
+    are optimised as one batch. `steps`, `learning_rate`: of Adam. `ValueError` if `steps` or `restarts` is below 1.
 
     >>> from acgan_nb.models import build_generator
     >>> invert(build_generator("digits"), np.zeros((2, 8, 8, 1), "uint8"), [3, 7], steps=2).z.shape

@@ -145,7 +145,7 @@ def is_from_tfds(name) -> bool:
     return find_folder(name) is None and str(name) != "digits"
 
 # %% ../nbs/api/02_sources.ipynb #f5128983
-IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .jfif .webp .avif .bmp .gif .tif .tiff .ppm .pgm".split())
+IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .jfif .webp .bmp .gif .tif .tiff .ppm .pgm".split())
 
 
 def _is_image(path):

@@ -284,20 +284,32 @@ def check_own(folder):
         raise ValueError(f"{folder} holds a {name} that is no run's; choose another outdir")
 
 # %% ../nbs/api/01_storage.ipynb #c2dda3c4
+def _is_lock(path) -> bool:
+    "Whether it is an empty file, or has a process number, as where the file system has no locks."
+    try:
+        with open(path, "rb") as file:
+            return re.match(rb"\Z|\d+\n", file.read(32)) is not None
+    except PermissionError:  # on Windows, a file that is locked
+        return path.is_file()
+    except OSError:
+        return False
+
+
 @contextmanager
 def locked(folder):
     "Hold `folder/.lock`; `BlockingIOError` if someone else does, `ValueError` if it is no lock."
     path = Path(folder) / ".lock"
     check_no_link(path)
-    if path.exists() and not (path.is_file() and re.match(rb"\Z|\d+\n", path.read_bytes())):
+    if path.exists() and not _is_lock(path):
         raise ValueError(f"{path} is not the lock of a run; choose another folder")
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise BlockingIOError(f"another process is training in {str(folder)!r}") from None
-    except OSError as error:
-        raise OSError(f"cannot lock {path}: {error.strerror or error}") from error
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OSError(f"cannot lock {path}: {reason}") from error
     try:
         yield
     finally:

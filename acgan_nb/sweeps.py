@@ -241,7 +241,7 @@ def sweep(
     """
     check_resources(cpus, gpus, retries, jobs)
     trials = _with_rungs(name_trials(trials, common), rungs, keep)
-    data = load_for_trials(data, outdir, common, size, data_dir)
+    data = load_for_trials(data, outdir, {"arch": common.get("arch")}, size, data_dir, trials)
     steps, options, test = check_all(data, trials, evaluate, gpus, data_dir)
     outdir = Path(outdir).expanduser().resolve()
     make_folders(outdir, [outdir / name for name in trials])

@@ -338,6 +338,7 @@ def significance(rows: list[dict], baseline: str) -> list[list[str]]:
         mine = {t: values for (m, t), values in found.items() if m == measure}
         clear = [t for t, (_, p) in mine.items() if p < 0.05 / len(found)]
         perhaps = [t for t, (_, p) in mine.items() if p < 0.05 and t not in clear]
-        told = (", ".join(f"*{t}* ({mine[t][0]:+{form}})" for t in ts) for ts in (clear, perhaps))
+        change = {t: f"{100 * d:+.1f} points" if "%" in form else f"{d:+{form}}" for t, (d, _) in mine.items()}
+        told = (", ".join(f"*{t}* ({change[t]})" for t in ts) for ts in (clear, perhaps))
         table.append([title, *(text or "none" for text in told)])
     return table

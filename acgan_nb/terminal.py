@@ -115,7 +115,9 @@ class OneLineErrors(click.Group):
         except Exception as error:
             if ctx.params.get("debug") or not _is_out_of_memory(error):
                 raise
-            say("out of memory; a smaller --batch-size or --size needs less", err="acgan: ")
+            less = "; a smaller --batch-size or --size needs less"
+            trains = ctx.invoked_subcommand in ("train", "sweep", "splits")
+            say(f"out of memory{less * trains}", err="acgan: ")
             ctx.exit(2)
 
 

@@ -111,14 +111,25 @@ def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dic
     return config
 
 # %% ../nbs/api/24_trials.ipynb #7912e927
-def load_for_trials(data, outdir, common: dict, size=None, data_dir=None) -> Dataset:
+def load_for_trials(data, outdir, common: dict, size=None, data_dir=None, trials=None) -> Dataset:
     "The data as `fit` would load them with the settings that all trials have in common."
     check_outside(outdir, data)
-    options = dict(size=size, data_dir=data_dir, **_values(common))
+    options = dict(size=size, data_dir=data_dir, **_values(common), **_agreed(trials or {}))
     data, _ = as_dataset(data, common.get("arch"), **options)
     if not isinstance(data, Dataset):
         raise ValueError("trials need a data set in memory, got a stream of batches")
     return data
+
+
+def _agreed(trials: dict) -> dict:
+    "How pixels are read, as far as the trials say it; `ValueError` unless they say the same."
+    found = {}
+    for row in rows_of("values"):
+        values = [settings.get(row.name, row.default) for settings in trials.values()]
+        if any(value != values[0] for value in values):
+            raise ValueError(f"{row.name} must be the same in all trials: the data are loaded once")
+        found |= {row.name: values[0]} if any(row.name in s for s in trials.values()) else {}
+    return found
 
 
 def _values(settings: dict) -> dict:
@@ -145,9 +156,6 @@ def _check_worker_devices(devices, config, gpus):
 def check_trials(data: Dataset, trials: dict, gpus: float | None = None) -> dict:
     "{name: configuration}; a `ValueError` says which trial `fit` would refuse, and why."
     configs = {}
-    for row in rows_of("values"):
-        if len({repr(settings.get(row.name, row.default)) for settings in trials.values()}) > 1:
-            raise ValueError(f"{row.name} must be the same in all trials: the data are loaded once")
     for name, settings in trials.items():
         try:
             configs[name] = check_trial(data, settings, gpus)
@@ -285,10 +293,11 @@ def run_trials(
     Traceback (most recent call last):
     ValueError: trial 'average': fit has no option 'emma'; did you mean 'ema'?
     """
-    data = load_for_trials(data, outdir, common, size, data_dir)
-    data = select_classes(data, common.pop("classes", None))
-    check_range("samples", samples, data.num_classes * images_for(_PAIRS), whole=True)
+    classes, arch = common.pop("classes", None), {"arch": common.get("arch")}
     trials, seeds = name_trials(trials, common), _check_seeds(seeds)
+    data = load_for_trials(data, outdir, arch, size, data_dir, trials)
+    data = select_classes(data, classes)
+    check_range("samples", samples, data.num_classes * images_for(_PAIRS), whole=True)
     runs = _with_seeds(trials, seeds)
     configs = check_trials(data, trials)
     test = load_test_split(data, data_dir, common)

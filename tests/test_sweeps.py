@@ -315,6 +315,7 @@ MISTAKES = [
     (dict(rungs=("many",)), "rungs must be a whole number"),
     (dict(rungs=1000), "rungs must be numbers of steps that increase, got 1000"),
     (dict(trials=grid(framing=["crop", "pad"])), "framing must be the same in all trials"),
+    (dict(trials={"a": dict(framing="pad"), "b": {}}), "framing must be the same in all trials"),
     (dict(rungs=(3, 9), keep=1), "keep must be a number above 0 and below 1"),
     (dict(rungs=(3, 9), steps=9), "has steps, but the rungs say how long it trains"),
     (dict(gpus=-1), "gpus must be a number at least 0"),
@@ -435,6 +436,15 @@ def test_splits_take_the_options_of_loading(monkeypatch, tmp_path):
     assert [t["classes"] for t in named.values()] == [["fox"], ["cat"]]
     assert data.images.shape == (2, 8, 8, 1) and "black bars are added" in data.notes[0]
     assert data.images.max() == 255 and (data.images[:, :, 0] == 0).all()
+
+
+def test_a_framing_of_all_trials_is_that_of_the_data(no_training, tmp_path, monkeypatch):
+    loaded = []
+    load_all = trials.as_dataset
+    monkeypatch.setattr(trials, "as_dataset", lambda *args, **how: loaded.append(how) or load_all(*args, **how))
+    for settings, common in ((dict(framing="pad"), {}), ({}, dict(framing="pad"))):
+        run_trials("digits", {"a": settings}, tmp_path, seeds=[0], steps=1, size=16, **common)
+    assert [how["framing"] for how in loaded] == ["pad", "pad"]
 
 
 def test_rungs_bring_the_evaluations():

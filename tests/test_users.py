@@ -740,9 +740,10 @@ def test_another_run_is_not_exported_over(run, tmp_path):
     assert contents(other.outdir) == before
     copy = export_run(run, tmp_path / "copy", discriminator=True)
     shutil.copy(copy / "discriminator.weights", copy / "best.weights")
+    (copy / "report.json").write_text("{}")
     export_run(other, copy)  # a copy may be replaced, and nothing of the old one stays
     assert load_run(copy).config["seed"] == 9 and load_run(copy).discriminator is None
-    assert not (copy / "best.weights").exists()
+    assert not (copy / "best.weights").exists() and not (copy / "report.json").exists()
 
 
 def test_a_lock_without_flock_is_not_left_behind(tmp_path, monkeypatch):
@@ -879,7 +880,11 @@ def test_floats_that_were_rounded():
     floats = np.float32([[[[-1.0], [np.nextafter(np.float32(1), np.float32(2))]]]])
     assert data_module.as_images(floats).ravel().tolist() == [0, 255]
     said = line(lambda: data_module.as_images(floats * 2.5 + 0.1))
-    assert "such as value_range=(-2.4, 2.6)" in said
+    assert "such as value_range=(-2.4" in said
+    for white in (1023.0, 4095.0, 65535.0):  # the advice can be followed
+        deep = np.array([0, white, 0.5, 1.5]).reshape(1, 2, 2, 1)
+        advice = re.search(r"value_range=\((.+), (.+)\)", line(lambda deep=deep: data_module.as_images(deep)))
+        assert data_module.as_images(deep, tuple(map(float, advice.groups()))).max() == 255
 
 
 def test_latents_and_labels_that_cannot_be_drawn():
@@ -914,6 +919,8 @@ def test_out_of_memory_is_one_line(monkeypatch, tmp_path):
         result = CliRunner().invoke(main, ["train", "digits", "--outdir", str(tmp_path / "x")])
         assert (result.exit_code, result.stderr) == (
             2, "acgan: out of memory; a smaller --batch-size or --size needs less\n")
+    monkeypatch.setattr("acgan_nb.storage.find_run", failing)
+    assert CliRunner().invoke(main, ["sample", "digits"]).stderr == "acgan: out of memory\n"
     monkeypatch.setattr("acgan_nb.train.fit", lambda *_, **__: 1 / 0)
     assert isinstance(CliRunner().invoke(main, ["train", "digits"]).exception, ZeroDivisionError)
 
