@@ -60,8 +60,9 @@ class _Run(click.Path):
 def _train(ctx, data, config, outdir, quiet, resume, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
     sub-folder of images per class. With --config, DATA may be left out."""
-    from acgan_nb.sources import check_name, find_folder
+    from acgan_nb.sources import find_folder
     from acgan_nb.storage import check_writable, find_run, holds_run, replayed
+    from acgan_nb.tfds import check_name
 
     if config:
         given = {name: value for name, value in options.items() if _is_given(ctx, name)}
@@ -339,7 +340,8 @@ def _data(name, split, **options):
         return say(_LISTED)
     from acgan_nb.architectures import network_size
     from acgan_nb.data import load
-    from acgan_nb.sources import check_name, is_from_tfds
+    from acgan_nb.sources import is_from_tfds
+    from acgan_nb.tfds import check_name
 
     check_name(name, options["data_dir"])
     if is_from_tfds(name):  # which reads with TensorFlow

@@ -24,7 +24,8 @@ from .arrays import labels_and_names, number_names
 from .settings import as_size, check_choice, check_range, choices
 from .sources import IMAGE_SUFFIXES  # noqa: F401 - imported from here by others
 from .sources import class_folders, find_folder, picture, with_channels
-from .sources import read_digits, read_folder, read_tfds
+from .sources import read_digits, read_folder
+from .tfds import read_tfds
 
 # %% auto #0
 __all__ = ['from_pixels', 'to_pixels', 'Dataset', 'load', 'hide_labels', 'repeat_labelled', 'image_grid', 'batch_indices',
@@ -177,7 +178,7 @@ def load(
     elif (title := str(name)) == "digits":
         found = read_digits(split, size, framing)
     else:
-        found = read_tfds(title, split, classes, size, data_dir, framing)
+        found = read_tfds(title, split, classes, size, data_dir, framing, notes)
     data = Dataset(*found, title, notes=tuple(notes), is_subset=fewer)
     if channels is not None:
         data = replace(data, images=with_channels(data.images, channels))

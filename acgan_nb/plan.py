@@ -27,7 +27,7 @@ from .directory import RunDirectory
 from .judges import Judge, load_judge
 from .monitor import possible_pairs
 from .settings import ROWS, Settings, as_size, check_range, check_value_range, settings_from
-from .sources import resize
+from .sources import resize, shape_note
 from .storage import read_settings
 from .start import Start, check_source, kept_start, load_start
 
@@ -82,12 +82,19 @@ def as_dataset(
     else:
         data = data if isinstance(data, Dataset) else _from_arrays(data, value_range)
         data = data if classes is None else data.subset(classes)
-        data = data if size is None else replace(data, images=resize(data.images, size, framing))
+        data = data if size is None else _resized(data, size, framing)
     arch = arch or arch_for(*data.image_shape[:2])
     check_fits(data, arch)
     return data, arch
 
 # %% ../nbs/api/19_plan.ipynb #d902f68c
+def _resized(data: Dataset, size, framing) -> Dataset:
+    "The data set in another size, with a note if its images have another shape."
+    note = shape_note([data.image_shape[1::-1]] * len(data), size, framing)
+    images = resize(data.images, size, framing)
+    return replace(data, images=images, notes=(*data.notes, note) if note else data.notes)
+
+
 def _from_arrays(data, value_range=None):
     if not (isinstance(data, (tuple, list)) and len(data) == 2):
         wanted = "data must be a name, folder, Dataset or (images, labels)"

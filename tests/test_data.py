@@ -29,7 +29,7 @@ from acgan_nb.data import (
     load,
     to_pixels,
 )
-from acgan_nb.sources import _stack as stack
+from acgan_nb.sources import stack
 from acgan_nb.plan import as_dataset
 
 few = settings(max_examples=15, deadline=None)

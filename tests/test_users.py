@@ -533,6 +533,8 @@ def test_what_does_not_fit_is_refused_before_memory_is_asked_for(run, tmp_path, 
     save_deep(tmp_path, np.arange(16), "uint8")
     monkeypatch.setattr(os, "sysconf", lambda name: 64)
     assert "2 images of 4096x4096 would take" in line(lambda: load(tmp_path, size=4096))
+    monkeypatch.setattr(os, "sysconf", lambda name: 4)
+    assert re.match(r"2 images of \d+x\d+ would take", line(lambda: load(tmp_path)))  # in their own size
 
 
 # --- G: names from strangers ---
@@ -934,8 +936,16 @@ def test_the_default_folder_of_a_run(monkeypatch, tmp_path):
         return SimpleNamespace(history={"seconds": []}, step=0, config={"arch": "x"})
 
     monkeypatch.setattr("acgan_nb.train.fit", noted)
-    monkeypatch.setattr("acgan_nb.sources.check_name", lambda *_: None)
+    monkeypatch.setattr("acgan_nb.tfds.check_name", lambda *_: None)
     (tmp_path / "my photos" / "a").mkdir(parents=True)
     for name in ("imagenet_resized/64x64", "mnist:3.0.1", "my photos"):
         assert CliRunner().invoke(main, ["train", name]).exit_code == 0
     assert made == ["runs/imagenet_resized_64x64", "runs/mnist_3.0.1", "runs/my photos"]
+
+
+def test_arrays_of_another_shape_are_cropped_with_a_note():
+    high = (np.repeat(PIXELS, 2, axis=1), LABELS)
+    plan = check_fit(high, size=8, steps=2, batch_size=20)
+    assert any("40 of 40 images have another shape than 8x8: only their middle" in note for note in plan.notes)
+    for data in (DATA, Dataset(*DATA)):
+        assert not any("another shape" in note for note in check_fit(data, size=8, steps=2, batch_size=20).notes)
