@@ -368,7 +368,7 @@ def test_class_names_may_be_an_array():
 def test_large_images_are_shrunk_as_they_are_read(tmp_path, monkeypatch):
     write_images(tmp_path / "a", "xy", size=150)
     kept = []
-    monkeypatch.setattr(sources, "_stack", lambda images: kept.extend(images) or stack(images))
+    monkeypatch.setattr(sources, "stack", lambda images: kept.extend(images) or stack(images))
     found, arch = as_dataset(tmp_path / "a")
     assert arch == "imagenet128" and len(kept) == 6 and {i.size for i in kept} == {(128, 128)}
 
