@@ -16,7 +16,7 @@ import click
 
 from .hub import local
 from .settings import EVALUATION, ROWS, check_range, complete, settings_from
-from .terminal import OneLineErrors, listed, printable, say, setting_option
+from .terminal import OneLineErrors, comma_separated, printable, say, setting_option
 from .terminal import setting_options, start_backend, with_options
 
 # %% auto #0
@@ -53,7 +53,7 @@ class _Run(click.Path):
 @with_options(*setting_options(*ROWS))
 @click.option("--config", type=_FOLDER, help="Settings of this run, or config.json, unless given.")
 @click.option("--outdir", type=_FOLDER, help="Run directory [default: runs/NAME OF DATA].")
-@click.option("--resume/--no-resume", default=True, show_default=True, 
+@click.option("--resume/--no-resume", default=True, show_default=True,
               help="Resume the run in OUTDIR; --no-resume deletes it and starts anew.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.pass_context
@@ -366,7 +366,7 @@ def _grid(ctx, param, texts):
             raise click.BadParameter(f"{text!r} is not an option and its values, such as seed=0,1")
         if name in options:
             raise click.BadParameter(f"{name} is given twice; put its values into one list")
-        options[name] = [_value(word) for word in listed(values)]
+        options[name] = [_value(word) for word in comma_separated(values)]
     return options
 
 # %% ../nbs/api/26_cli.ipynb #372f4598

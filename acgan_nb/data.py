@@ -169,17 +169,17 @@ def load(
     check_choice("framing", framing, choices("framing"))
     if channels is not None:
         check_choice("channels", channels, (1, 3))
-    notes, fewer = [], False
+    notes, is_subset = [], False
     if folder := find_folder(name):
         found = read_folder(folder, split, classes, size, value_range, framing, notes)
-        title, fewer, classes = str(folder.resolve()), classes is not None, None  # were not read
+        title, is_subset, classes = str(folder.resolve()), classes is not None, None
     elif value_range is not None:
         raise ValueError(f"value_range is for folders and arrays, not for {str(name)!r}")
     elif (title := str(name)) == "digits":
         found = read_digits(split, size, framing)
     else:
         found = read_tfds(title, split, classes, size, data_dir, framing, notes)
-    data = Dataset(*found, title, notes=tuple(notes), is_subset=fewer)
+    data = Dataset(*found, title, notes=tuple(notes), is_subset=is_subset)
     if channels is not None:
         data = replace(data, images=with_channels(data.images, channels))
     return data if classes is None else data.subset(classes)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .settings import check_choice
-from .storage import folder_name, read_json, read_rows
+from .storage import folder_name, read_json
 
 # %% auto #0
 __all__ = ['MEASURE_ROWS', 'MEASURES', 'table', 'markdown', 'summary', 'compare', 'over_seeds', 'welch', 'significance']
@@ -244,7 +244,20 @@ SEED_MEASURES = (
 )
 
 
-def seed_row(report: dict) -> dict:
+def seed_reports(folder: Path, way="") -> list[dict]:
+    """`report{way}.json` of a results folder, then of its other seeds, `seed_*/report{way}.json`.
+
+    `OSError` if the folder has none.
+
+    >>> from acgan_nb.storage import results_folder
+    >>> [report["run"]["seed"] for report in seed_reports(results_folder("mnist"))]
+    [0, 1, 2]
+    """
+    name = f"report{way}.json"
+    return [read_json(path) for path in (folder / name, *sorted(folder.glob(f"seed_*/{name}")))]
+
+
+def _seed_row(report: dict) -> dict:
     "The row of one report in `seeds.csv`."
     run, found = report["run"], report["generated"]
     row = {"seed": int(run["seed"]), "steps": int(run["step"])}
@@ -253,11 +266,8 @@ def seed_row(report: dict) -> dict:
 
 
 def read_seeds(folder: Path, way="") -> dict:
-    "{column: values (n,)} of `seeds{way}.csv`; of `report{way}.json` alone if there is no such file."
-    if (path := folder / f"seeds{way}.csv").exists():
-        rows = read_rows(path)
-    else:
-        rows = [seed_row(read_json(folder / f"report{way}.json"))]
+    "{column: value of each seed (n,)} of the reports in `seed_reports`."
+    rows = [_seed_row(report) for report in seed_reports(folder, way)]
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
 
 # %% ../nbs/api/35_tables.ipynb #6261ad60
@@ -294,9 +304,9 @@ def values_of(rows, trial, measure):
 
 
 def mean_and_std(values, form=".1f") -> str:
-    "Mean ± sample standard deviation of values (n,) as text; of one value there is none."
-    spread = f"{np.std(values, ddof=1):{form}}" if len(values) > 1 else "-"
-    return f"{np.mean(values):{form}} ± {spread}"
+    "Mean ± sample standard deviation of values (n,) as text; of one value that value."
+    spread = f" ± {np.std(values, ddof=1):{form}}" if len(values) > 1 else ""
+    return f"{np.mean(values):{form}}{spread}"
 
 # %% ../nbs/api/35_tables.ipynb #19442fd9
 def welch(rows: list[dict], baseline: str, measures=MEASURES) -> dict:

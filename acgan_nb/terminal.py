@@ -52,7 +52,7 @@ class Command(click.Command):
         return super().parse_args(ctx, args)
 
 # %% ../nbs/api/31_terminal.ipynb #ddb17f72
-def listed(text) -> list[str]:
+def comma_separated(text) -> list[str]:
     "`3, cat` -> ['3', 'cat']; a value that holds a comma is in double quotes."
     return [value.strip() for value in next(csv.reader([text], skipinitialspace=True))]
 
@@ -71,7 +71,7 @@ def setting_option(row):
     elif row.kind is bool:
         look["is_flag"] = True
     elif row.kind is list:
-        look["callback"] = lambda ctx, param, text: listed(text) if text else None
+        look["callback"] = lambda ctx, param, text: comma_separated(text) if text else None
     else:
         look["type"] = click.Choice(row.choices) if row.choices else row.kind
     return click.option(*flags, row.name, **look)
