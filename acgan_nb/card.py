@@ -18,7 +18,7 @@ import numpy as np
 from .data import image_grid
 from .directory import RunDirectory
 from .hub import FILES, check_repository, needed, upload
-from .config import NEEDED
+from .config import NEEDED, without_place
 from .settings import ROWS
 from .sources import write_png
 from .storage import one_line, read_json, set_variables, write_json
@@ -71,15 +71,6 @@ def plain(text) -> str:
     '&lt;i&gt; cat'
     """
     return re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(" ".join(str(text).split())))
-
-
-def without_place(value, config: dict):
-    "A table in which folders of this machine have their names alone."
-    text = json.dumps(value)
-    for path in (config["data"], config.get("init")):
-        if path and os.path.isabs(path):
-            text = text.replace(json.dumps(path)[1:-1], json.dumps(Path(path).name)[1:-1])
-    return json.loads(text)
 
 # %% ../nbs/api/38_card.ipynb #a86a4f4d
 HEAD = """---

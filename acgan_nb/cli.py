@@ -272,10 +272,11 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
     """Evaluate RUN's samples against real images; write report.json and .html into it.
 
     With --best, report_best.*; with --truncation 1.5, report_truncation_1.5.*; and so on."""
-    from acgan_nb.storage import check_run
+    from acgan_nb.storage import check_run, check_writable
 
     complete(EVALUATION.values(), options)
     check_run(run)
+    check_writable(run)
     start_backend()
     from acgan_nb.evaluation import check_evaluation
     from acgan_nb.evaluation import evaluate as evaluate_run
@@ -289,12 +290,14 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
     test = run_data(trained, test_split, data_dir, data)
     train = run_data(trained, data_dir=data_dir, data=data)
     report = evaluate_run(trained, train=train, test=test, feature_judge=judge, **options)
-    if two_stage:
-        report["two_stage"] = _two_stage(trained, judge, train, options["seed"])
     try:
-        page = save_report(trained, report, train, best)
-    finally:  # if the disk is full, too
-        say(summary(report))
+        if two_stage:
+            report["two_stage"] = _two_stage(trained, judge, train, options["seed"])
+    finally:  # what is measured is not lost
+        try:
+            page = save_report(trained, report, train, best)
+        finally:  # if the disk is full, too
+            say(summary(report))
     say(page)
 
 # %% ../nbs/api/26_cli.ipynb #e489d127
@@ -414,6 +417,8 @@ def _finish(ctx, rows):
 @click.pass_context
 def _sweep(ctx, data, options, preset, outdir, quiet, **settings):
     "Train every combination of a grid on DATA, in parallel on Ray; the same command resumes."
+    if _is_given(ctx, "keep") and not settings["rungs"]:
+        raise ValueError("--keep is the share of trials that goes on after a rung: it needs --rungs")
     start_backend()
     from acgan_nb import sweeps
     from acgan_nb.settings import check_choice

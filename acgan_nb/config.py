@@ -5,6 +5,10 @@
 # %% ../nbs/api/39_config.ipynb #490350d0
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+
 from .settings import ROWS, Settings, check_range, nearest
 
 # %% auto #0
@@ -123,3 +127,12 @@ def check_same(where, old: dict, new: dict):
             ", ".join(f"{key}={c.get(key)!r:.16}" for key in keys[:3]) for c in (old, new)
         )
         raise ValueError(f"{where} holds a run with {old_text}, not {new_text}")
+
+# %% ../nbs/api/39_config.ipynb #c2fa0002
+def without_place(value, config: dict):
+    "A table in which folders of this machine have their names alone."
+    text = json.dumps(value)
+    for path in (config["data"], config.get("init")):
+        if path and os.path.isabs(path):
+            text = text.replace(json.dumps(path)[1:-1], json.dumps(Path(path).name)[1:-1])
+    return json.loads(text)

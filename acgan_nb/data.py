@@ -321,14 +321,14 @@ def is_streamable(batches) -> bool:
     return hasattr(batches, "element_spec") and hasattr(batches, "as_numpy_iterator")
 
 # %% ../nbs/api/03_data.ipynb #720bfbcd
-def _as_batch(batch, num_classes=None):
+def _as_batch(batch, num_classes=None, value_range=None):
     "A pair (images, labels) -> uint8 (B, H, W, C) and int64 (B,), or a one-line `ValueError`."
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise ValueError("must be a pair (images, labels)")
     images, labels = batch
     if np.ndim(labels) == 0:
         raise ValueError("is one image, not batched: call .batch(batch_size)")
-    images = as_images(images)
+    images = as_images(images, value_range)
     return images, as_labels(labels, len(images), num_classes)
 
 # %% ../nbs/api/03_data.ipynb #a94717ef
@@ -352,9 +352,9 @@ class Stream:
     """Labelled images in batches that are read when needed and never collected.
 
     `batches`: a finite `tf.data.Dataset` or `keras.utils.PyDataset` of pairs: images (B, H, W, C),
-    uint8 or float in [-1, 1], and labels (B,), -1 = unlabelled. Read once at the start, and once more for evaluations. A shorter
-    last batch is skipped in training. `class_names`: name of each class; default "0", "1", ...
-    `name`: name of the data in reports and messages. One-line `ValueError` for anything else.
+    uint8 or float in [-1, 1], and labels (B,), -1 = unlabelled. Read once at the start, and once more
+    for evaluations. A shorter last batch is skipped in training. `class_names`: name of each class; default "0", "1", ...
+    `name`: of the data, in reports. `value_range`: (black, white) of other values. One-line `ValueError` for anything else.
 
     The batches of a PyDataset come in a new order in each epoch. Its `on_epoch_end` is not called,
     because a resumed run must see the same batches.
@@ -365,9 +365,9 @@ class Stream:
     Stream('stream', images (1400, 8, 8, 1), 10 classes)
     """
 
-    def __init__(self, batches, class_names=None, name="stream"):
+    def __init__(self, batches, class_names=None, name="stream", value_range=None):
         _check_source(batches)
-        self.source, self.name = batches, name
+        self.source, self.name, self.value_range = batches, name, value_range
         self.class_names = () if class_names is None else distinct_names(class_names)
         self.batch_size = self.image_shape = None  # those of the first batch
         self._scan()
@@ -418,7 +418,7 @@ def _read(self: Stream, order=None, start=0):
     previous = math.inf
     for number, batch in self._numbered(order, start):
         try:
-            images, labels = _as_batch(batch, self.num_classes or None)
+            images, labels = _as_batch(batch, self.num_classes or None, self.value_range)
             self._check_shape(images.shape, previous)
         except ValueError as error:
             raise ValueError(f"{self.name!r}, batch {number}: {error}") from None

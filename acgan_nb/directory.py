@@ -328,8 +328,10 @@ def checkpoint_for(self: RunDirectory, config: dict) -> Checkpoint | None:
             check_same(checkpoint.path, checkpoint.config, config)
         elif self.config_path.exists():
             check_same(self, self.read_config(), config)
+            if self.generator_path.exists() or self.tensors_path.exists():  # an exported run
+                raise ValueError(f"{self} has a generator and no checkpoint to go on from")
     except ValueError as error:
-        fits = checkpoint and checkpoint.config["arch"] == config["arch"]
+        fits = not checkpoint or checkpoint.config["arch"] == config["arch"]
         hint = f", with --init {self} to start from its weights," if fits else ","
         hint += " or replace it: resume=False, --no-resume"
         raise ValueError(f"{error}: choose another outdir{hint * holds_run(self.path)}") from error

@@ -331,12 +331,12 @@ def _check_same_data(train: Dataset, test: Dataset, run: Run):
 
 # %% ../nbs/api/22_evaluation.ipynb #7bc3ceae
 def _real_images(run: Run, train: Dataset | None, test: Dataset | None, data_dir):
-    "Labelled training and test images: those given, or else those of the run."
-    train = run_data(run, data_dir=data_dir) if train is None else train
+    "Training images, and those of them and of the test images that have a label; the run's if not given."
+    images = run_data(run, data_dir=data_dir) if train is None else train
     test = run_data(run, "test", data_dir) if test is None else test
-    train, test = (data.subset(range(data.num_classes)) for data in (train, test))
+    train, test = (data.subset(range(data.num_classes)) for data in (images, test))
     _check_same_data(train, test, run)
-    return train, test
+    return images, train, test
 
 # %% ../nbs/api/22_evaluation.ipynb #8b7ec678
 def _describe_run(run: Run) -> dict:
@@ -452,7 +452,7 @@ def evaluate(
     (50, 'digits')
     """
     options = check_evaluation(judge, feature_judge, **options)
-    train, test = _real_images(run, train, test, data_dir)
+    images, train, test = _real_images(run, train, test, data_dir)
     check_classes(train, test, options["pairs"])
     judge = judge or judge_for(train, run.outdir)
     if not judge.fits(train):
@@ -469,7 +469,7 @@ def evaluate(
     samples, _ = columns["generated"]
     if options["fidelity"]:
         report["fidelity"] = fidelity_scores(samples.images, train.images)
-    report["overfitting"] = overfitting(run, train, test, seed=options["seed"])
+    report["overfitting"] = overfitting(run, images, test, seed=options["seed"])
     report["shares"] = _shares(report["generated"], report["real"])
     report["judges"] = _all_judges(train, test, samples)
     return to_plain(report)

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .config import without_place
 from .settings import check_choice
 from .storage import check_writable, replacing
 
@@ -96,6 +97,7 @@ def _numbers(text) -> list:
 
 # %% ../nbs/api/29_export.ipynb #ec5a18c2
 EXTRA = Path("assets.extra", "settings.json")  # TensorFlow's place for what it does not read
+_SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"}
 
 
 def _check_place(path, format):
@@ -107,8 +109,14 @@ def _check_place(path, format):
     elif path.exists():
         if not path.is_dir():
             raise NotADirectoryError(f"cannot write the folder {path}: it is a file")
-        if any(path.iterdir()) and not (path / EXTRA).is_file():
-            raise FileExistsError(f"{path} holds something else; choose another folder")
+        _check_own(path, _SAVED_MODEL, EXTRA, "folder")
+
+
+def _check_own(folder, known, mark, role):
+    "`FileExistsError` unless all of a folder was written by us: it is replaced as a whole."
+    names = {path.name for path in folder.iterdir()}
+    if other := sorted(names - known) or sorted(names) * (not (folder / mark).is_file()):
+        raise FileExistsError(f"{folder} holds something else, {other[0]!r}; choose another {role}")
 
 # %% ../nbs/api/29_export.ipynb #53778e2f
 def plain_generator(generator):
@@ -136,11 +144,8 @@ def _plain_layer(layer):
 
 # %% ../nbs/api/29_export.ipynb #f6a8b3a7
 def about_run(run) -> dict:
-    """What a file says about its generator: class names, step, version and settings.
-
-    Of a folder of training images only the name is told, not where it was."""
-    data = run.config["data"]
-    config = {**run.config, "data": os.path.basename(data) if os.path.isabs(data) else data}
+    "What a file says about its generator: class names, step, version, settings; no folder's place."
+    config = without_place(run.config, run.config)
     names = config.pop("class_names")
     return dict(class_names=names, step=run.step, version=version("acgan_nb"), settings=config)
 
@@ -293,15 +298,22 @@ def _install_runtime(live, cache, built):
     return cache
 
 # %% ../nbs/api/29_export.ipynb #ecd12b53
+_DEMO = {"index.html", "generator.js", "generator.css", "runtime"}
+
+
 def check_demo(names, outdir):
-    "One line if generators of these names cannot be written to this folder."
+    "One line if generators of these names cannot be written to this folder, or it holds other files."
     for name in names:
         if names.count(name) > 1 or name in ("page", "runtime"):
             raise ValueError(f"each run needs a folder name of its own, got {', '.join(names)}")
     _check_converter("onnx")
     check_writable(outdir)
-    if (path := Path(outdir)).is_dir() and any(path.iterdir()) and not (path / "generator.js").is_file():
-        raise FileExistsError(f"{path} holds something else; choose another outdir")
+    if (path := Path(outdir)).resolve() == Path.cwd():
+        raise FileExistsError(f"outdir {str(outdir)!r} is the working directory; choose a new folder")
+    if path.is_dir():
+        generators = {model.parent.name for model in path.glob("*/model.onnx")}
+        _check_own(path, generators | _DEMO, "generator.js", "outdir")
+
 
 # %% ../nbs/api/29_export.ipynb #a0eef9e1
 def _write_generator(run, folder, runtime_bytes):

@@ -108,8 +108,10 @@ def fetch(address) -> Path:
     "The directory of a run on the Hub, on this machine; one line if there is none or no way to it."
     name, revision = parse_address(address)
     folder = cache_folder() / name / (revision or "newest").replace("/", "_")
+    kept = {"report.json"} if (folder / "report.html").exists() else set()  # evaluated here
     with network_edge(f"hf://{name}") as library:
-        options = dict(revision=revision, local_dir=folder, allow_patterns=list(FILES))
+        patterns = [file for file in FILES if file not in kept]
+        options = dict(revision=revision, local_dir=folder, allow_patterns=patterns)
         library.snapshot_download(name, **options)
     if not (folder / FILES[1]).is_file():
         raise FileNotFoundError(f"hf://{name} holds no run of this package: it has no {FILES[1]}")
@@ -122,10 +124,15 @@ def local(name):
 
 # %% ../nbs/api/37_hub.ipynb #7a184352
 def upload(folder, name, private=None, message="") -> str:
-    "Upload the files of a folder to the repository `name`; returns its page on the web."
+    """Upload the files of a folder to the repository `name`; returns its page on the web.
+
+    A report of earlier weights is deleted there. `OSError` if `private` is not what the repository is."""
     check_repository(name)
     with network_edge(f"hf://{name}") as library:
         api = library.HfApi()
         page = api.create_repo(name, private=private, exist_ok=True)
-        api.upload_folder(repo_id=name, folder_path=folder, commit_message=message or None)
+        if private is not None and api.repo_info(name).private != private:  # it was there before
+            raise ValueError(f"it exists and is {'public' if private else 'private'}")
+        options = dict(commit_message=message or None, delete_patterns=["report.json"])  # an old one
+        api.upload_folder(repo_id=name, folder_path=folder, **options)
     return str(page)

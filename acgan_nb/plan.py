@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import platform
@@ -13,11 +14,13 @@ import shlex
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib import metadata
+from functools import cache
+from importlib import metadata, resources
 
 import keras
 import numpy as np
 
+from . import __version__
 from .architectures import arch_for, architecture, check_sides, network_size
 from .arrays import to_plain
 from .config import recorded
@@ -32,7 +35,7 @@ from .storage import read_settings
 from .start import Start, check_source, kept_start, load_start
 
 # %% auto #0
-__all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
+__all__ = ['as_dataset', 'Plan', 'check_fit', 'check_shared', 'train_command']
 
 # %% ../nbs/api/19_plan.ipynb #43c865ad
 def check_fits(data, arch):
@@ -76,9 +79,11 @@ def as_dataset(
         options = dict(data_dir=data_dir, value_range=value_range, framing=framing)
         data = load(data, classes=classes, size=size, **options)
     elif isinstance(data, Stream) or is_streamable(data):
-        if (classes, size, value_range) != (None, None, None):
-            raise ValueError("classes, size and value_range are not for a stream of batches")
-        data = data if isinstance(data, Stream) else Stream(data)
+        if (classes, size) != (None, None):
+            raise ValueError("classes and size are not for a stream of batches")
+        if isinstance(data, Stream) and value_range not in (None, data.value_range):
+            raise ValueError("a Stream was read already: give value_range to Stream(...)")
+        data = data if isinstance(data, Stream) else Stream(data, value_range=value_range)
     else:
         data = data if isinstance(data, Dataset) else _from_arrays(data, value_range)
         data = data if classes is None else data.subset(classes)
@@ -123,13 +128,17 @@ def _hardware():
     return f"{platform.machine()}, {os.cpu_count()} CPU cores, " + (", ".join(devices) or "no GPU")
 
 
+@cache
+def _source() -> str:
+    "12 hex digits of the package's source: two states of one version differ in them."
+    files = [f for f in resources.files("acgan_nb").iterdir() if f.name.endswith(".py")]
+    lines = (f.read_bytes().replace(b"\r\n", b"\n") for f in sorted(files, key=lambda f: f.name))
+    return hashlib.sha256(b"".join(lines)).hexdigest()[:12]
+
+
 def _versions():
     versions = {p: metadata.version(p) for p in ("keras", "numpy", keras.backend.backend())}
-    try:
-        versions["acgan_nb"] = metadata.version("acgan_nb")
-    except metadata.PackageNotFoundError:  # imported from a source tree
-        pass
-    return {"python": platform.python_version(), **versions}
+    return {"python": platform.python_version(), **versions, "acgan_nb": f"{__version__}+{_source()}"}
 
 # %% ../nbs/api/19_plan.ipynb #e9cd5727
 @dataclass(frozen=True)
@@ -188,7 +197,10 @@ def _comparison(name, old: dict, new: dict) -> str:
     text = f"from {name}: " + (", ".join(f"{key}={new[key]!r}" for key in same) or "the defaults")
     if other:
         text += "; changed: " + ", ".join(f"{key}={new[key]!r}, not {old.get(key)!r}" for key in other)
-    return text + ("; the images are others" if new["fingerprint"] != old["fingerprint"] else "")
+    if new["fingerprint"] != old["fingerprint"]:
+        text += "; the images are others"
+    ours, theirs = (c.get("versions", {}).get("acgan_nb") for c in (new, old))
+    return text + (f"; made by acgan_nb {theirs}, not {ours}" if theirs not in (ours, None) else "")
 
 # %% ../nbs/api/19_plan.ipynb #fb521980
 def check_fit(
@@ -211,6 +223,8 @@ def check_fit(
     data, arch = as_dataset(data, s.arch, value_range=values, **options)
     evaluations = _check_evaluations(s, data) if s.evaluate_every else {}
     batch_size = data.batch_size if isinstance(data, Stream) else s.batch_size
+    if s.batch_size not in (batch_size, ROWS["batch_size"].default):
+        raise ValueError(f"batch_size={s.batch_size}, but the stream's batches have {batch_size} images")
     per_epoch = check_batch_size(batch_size, len(data))
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
     check_range("steps", steps, 1, ROWS["steps"].below, whole=True)
@@ -241,15 +255,23 @@ def _precision(asked, directory) -> bool:
     return has_bfloat16()
 
 # %% ../nbs/api/19_plan.ipynb #835ba1eb
+def check_shared(devices, synchronized_batch_norm, class_head):
+    "`ValueError` for what several devices cannot compute together with this backend."
+    on = keras.backend.backend() if devices != 1 else None
+    if on == "jax" and not synchronized_batch_norm:
+        raise ValueError("synchronized_batch_norm=False needs the TensorFlow backend or devices=1")
+    if on == "tensorflow" and class_head == "d2d_ce":
+        text = "compares all images of a batch: it needs the JAX backend or devices=1"
+        raise ValueError(f"class_head='d2d_ce' {text}")
+
+
 def _check_surroundings(s: Settings, outdir, data):
     "What depends on the directory, the backend or what is installed."
     if outdir is not None and not str(outdir):
         raise ValueError("outdir must be a folder, got ''")
     if s.on_divergence == "rollback" and outdir is None:
         raise ValueError("on_divergence='rollback' needs an outdir: that is where it goes back to")
-    several_on_jax = s.devices != 1 and keras.backend.backend() == "jax"
-    if several_on_jax and not s.synchronized_batch_norm:
-        raise ValueError("synchronized_batch_norm=False needs the TensorFlow backend or devices=1")
+    check_shared(s.devices, s.synchronized_batch_norm, s.class_head)
     if s.tensorboard:
         check_tensorboard(outdir)
     if outdir is not None:

@@ -49,7 +49,9 @@ def draw_latents(
 def inference(model, batches: int):
     "`model` in inference mode, a function from a batch to NumPy arrays; compiled if that is faster."
     compiled = batches > 4 or keras.backend.backend() == "jax"
-    if compiled and isinstance(model, keras.Model):
+    strategy = getattr(model, "distribute_strategy", None)  # of TensorFlow: each device would answer
+    shared = getattr(strategy, "num_replicas_in_sync", 1) > 1
+    if compiled and isinstance(model, keras.Model) and not shared:
         return model.predict_on_batch
     return lambda x: keras.tree.map_structure(keras.ops.convert_to_numpy, model(x, training=False))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -141,7 +141,7 @@ def find_folder(name) -> Path | None:
     path = Path(name).expanduser()
     if str(name) not in KNOWN and path.is_dir():
         return path
-    if str(name).startswith((".", "/", "~")):
+    if str(name).startswith((".", "/", "~")) or path.is_absolute():
         raise FileNotFoundError(f"no folder {str(name)!r}")
     return None
 
@@ -241,7 +241,12 @@ class _Scale:
     @cached_property
     def found(self):
         "(black, white) of all its images of more than 8 bits."
-        parts = [part for path in _images_in(self.root) if (part := _extremes(path))]
+        parts = []
+        for path in _images_in(self.root):
+            with suppress(ValueError):  # it is reported by its own name when it is read
+                parts += filter(None, [_extremes(path)])
+        if not parts:
+            raise _Unclear(f"{self.root}: no image of more than 8 bits can be read")
         low, high, whole = min(p[0] for p in parts), max(p[1] for p in parts), all(p[2] for p in parts)
         try:
             black, white = range_of(low, high, whole)

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import time
 import zipfile
 from contextlib import contextmanager, suppress
 from importlib.resources import files
@@ -29,6 +30,20 @@ from .settings import ROWS, nearest
 __all__ = ['replacing', 'save_variables', 'load_variables', 'digest', 'results_folder', 'new_results_folder', 'pretrained_names']
 
 # %% ../nbs/api/01_storage.ipynb #fdb77946
+_WINDOWS = os.name == "nt"
+
+
+def _rename(source, target):
+    "`os.replace`; on Windows for up to five seconds, while another program has the file open."
+    for left in range(50, -1, -1):
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            if not (_WINDOWS and left):
+                raise
+            time.sleep(0.1)
+
+
 @contextmanager
 def replacing(path, keep=None):
     """A binary file that replaces `path` when the block ends without an error.
@@ -50,8 +65,8 @@ def replacing(path, keep=None):
             file.flush()
             os.fsync(file.fileno())
         if keep and path.exists():
-            os.replace(path, path.with_name(keep))
-        os.replace(aside, path)
+            _rename(path, path.with_name(keep))
+        _rename(aside, path)
         _sync(path.parent)
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error

@@ -116,13 +116,15 @@ def report_key(options: dict) -> dict:
     return {name: to_plain(getattr(value, "hash", value), name) for name, value in options.items()}
 
 
-def has_report(outdir, options: dict) -> bool:
-    "Whether the run's report is about its last step, with these options."
+def has_report(outdir, options: dict, test: Dataset) -> bool:
+    "Whether the run's report is about its last step, with these options and test images."
     directory = RunDirectory(outdir)
     report = directory.reports().get(directory.report_path())
     if report is None or report["run"]["step"] != directory.last_row().get("step"):
         return False
-    return report.get("options") == report_key(options)
+    labelled = test.subset(range(test.num_classes)).fingerprint
+    kept = report.get("options"), report.get("settings", {}).get("test_fingerprint")
+    return kept == (report_key(options), labelled)
 
 # %% ../nbs/api/25_sweeps.ipynb #28d1f214
 def _run_trial(data: Dataset, test: Dataset | None, outdir: Path, settings: dict, options):
@@ -132,8 +134,11 @@ def _run_trial(data: Dataset, test: Dataset | None, outdir: Path, settings: dict
     data = select_classes(data, classes)
     wait_for_lock(outdir)
     run = fit(data, outdir=outdir, verbose=False, **settings)
-    if options is not None and not has_report(outdir, options):
-        report = evaluate_run(run, train=data, test=select_classes(test, classes), **options)
+    if options is None:
+        return
+    test = select_classes(test, classes)
+    if not has_report(outdir, options, test):
+        report = evaluate_run(run, train=data, test=test, **options)
         save_report(run, {**report, "options": report_key(options)}, data)
 
 # %% ../nbs/api/25_sweeps.ipynb #b436f2f5
@@ -268,11 +273,18 @@ def summary(rows: list[dict]) -> str:
     shown = [key for key in keys if any(key in row for row in rows)]
     lines = aligned([["trial", "state", "step", *shown], *(_cells(row, shown) for row in rows)])
     lines += [f"{row['trial']}: {row['error']}" for row in rows if row["error"]]
-    if reports := [r["outdir"] for r in rows if RunDirectory(r["outdir"]).report_path().exists()]:
+    if reports := [row["outdir"] for row in rows if _is_evaluated(row)]:
         lines += ["", compare(reports, by_run=True)]
     return "\n".join(lines)
 
 # %% ../nbs/api/25_sweeps.ipynb #7c5b41d2
+def _is_evaluated(row) -> bool:
+    "Whether the report of the row's run is of its last step."
+    directory = RunDirectory(row["outdir"])
+    report = directory.reports().get(directory.report_path(), {"run": {}})
+    return "step" in row and report["run"].get("step") == row["step"]
+
+
 def _cells(row, shown):
     state = "failed" if row["error"] else "finished"
     values = (f"{row[key]:.3f}" if key in row else "-" for key in shown)
@@ -299,7 +311,7 @@ def splits(
     """
     check_ray()
     data = load_for_trials(data, outdir, {"arch": arch, **options}, size, data_dir)
-    data = select_classes(data, options.pop("classes", None))
+    options.pop("classes", None)  # no others were loaded
     groups = _named_groups(groups, data.class_names)
     width = max(2, len(str(len(groups) - 1)))
     trials = {f"split_{i:0{width}d}": {"classes": group} for i, group in enumerate(groups)}

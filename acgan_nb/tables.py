@@ -159,10 +159,25 @@ def _overfitting_remark(report: dict) -> str:
     return f"{copies}; {near} as for real test images"
 
 # %% ../nbs/api/35_tables.ipynb #65eb9d82
+def _score_remarks(report: dict) -> list[str]:
+    "Scores by torch-fidelity, and by the paper's protocol in two stages, if there are any."
+    remarks = []
+    if found := report.get("fidelity"):
+        score = f"{found['inception_score_mean']:.2f} ± {found['inception_score_std']:.2f}"
+        fid = f"FID {found['frechet_inception_distance']:.2f}"
+        remarks.append(f"torch-fidelity {found['torch_fidelity']}: Inception score {score}, {fid}")
+    if found := report.get("two_stage"):
+        final, whose = found["final"], f"the {found['chosen']} generator"
+        score = "{:.2f} ± {:.2f}".format(*final["score"])
+        about = f"{final['samples']:,} samples of {whose} in {final['groups']} groups"
+        remarks.append(f"two stages: Inception score by {found['judge']} {score}, {about}")
+    return remarks
+
+
 def remarks_on(report: dict) -> list[str]:
     "What the table does not say, a line each: the judge and counts first."
     remarks = (_judge_remark, _class_remark, _diversity_remark, _ms_ssim_remark)
-    lines = [remark(report) for remark in (*remarks, _overfitting_remark)]
+    lines = [remark(report) for remark in (*remarks, _overfitting_remark)] + _score_remarks(report)
     if source := report.get("real_from"):
         lines.append(f"the measures of real images are those of {source}: same images, judges and options")
     return lines

@@ -99,6 +99,8 @@ class OneLineErrors(click.Group):
     command_class = Command
 
     def invoke(self, ctx):
+        for stream in filter(lambda s: hasattr(s, "reconfigure"), (sys.stdout, sys.stderr)):
+            stream.reconfigure(errors="backslashreplace")  # e.g. a file in Windows' code page
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # nobody reads on: click leaves without a word
@@ -124,7 +126,7 @@ class OneLineErrors(click.Group):
 def _is_out_of_memory(error) -> bool:
     "Of the machine or of a GPU: TensorFlow and JAX have errors of their own for that."
     text = f"{type(error).__name__} {error}"
-    return isinstance(error, MemoryError) or "ResourceExhausted" in text or "RESOURCE_EXHAUSTED" in text
+    return isinstance(error, MemoryError) or "ResourceExhausted" in text or "RESOURCE_EXHAUSTED" in text or "Dst tensor is not initialized" in text
 
 
 _KEPT = {  # by a command that is interrupted

@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 import os
 import re
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from .arrays import class_ids, listed
+from .arrays import check_memory, class_ids, listed
 from .settings import nearest
 from .sources import KNOWN, common_size, find_folder, framed, picture, resize, shape_note
 from .sources import stack
@@ -30,6 +31,7 @@ def _tfds_builder(name, data_dir=None):
     except ImportError as error:
         text = f"{name!r} is read by TensorFlow Datasets: pip install tensorflow tensorflow-datasets"
         raise ImportError(f"{text}, or pass (images, labels)") from error
+    _leave_gpus(tensorflow)
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, tfds.core.registered.DatasetNotFoundError):
@@ -37,9 +39,19 @@ def _tfds_builder(name, data_dir=None):
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"cannot open dataset {name!r}: {reason}") from error
-    if {"image", "label"} - set(builder.info.features or ()):
+    features = builder.info.features or {}
+    if {"image", "label"} - set(features) or not hasattr(features["label"], "names"):
         raise ValueError(f"{name!r} is not an image-classification set (no image and label)")
     return builder
+
+
+def _leave_gpus(tensorflow):
+    "Keep TensorFlow from taking the memory of GPUs on which another backend computes."
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        with suppress(RuntimeError):  # it is running already
+            tensorflow.config.set_visible_devices([], "GPU")
 
 # %% ../nbs/api/41_tfds.ipynb #dc1f7c8d
 def _unknown(name, known):
@@ -147,7 +159,10 @@ def read_tfds(
     names = builder.info.features["label"].names
     examples = _open_split(builder, name, split).map(lambda row: (row["image"], row["label"]))
     examples = _of_classes(examples, None if classes is None else class_ids(classes, names))
-    static = None not in builder.info.features["image"].shape
+    shape = builder.info.features["image"].shape
+    if (static := None not in shape) and classes is None:
+        count = builder.info.splits[split].num_examples
+        check_memory(f"{count:,} images of {name!r}, twice while they are read,", 2, count, *shape)
     try:
         images, labels, note = _collect(examples, size, static, framing)
     except tf.errors.OpError as error:  # what the pipeline raises for a file it cannot read

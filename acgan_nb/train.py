@@ -202,16 +202,17 @@ def _start(self: Training):
     if shared and self.config["synchronized_batch_norm"]:
         gan.synchronize()
     history = new_history(bool(self.monitor))
+    rollbacks = len(self.config["rollbacks"])
     if self.checkpoint:
-        self.checkpoint.restore(gan)
+        self.checkpoint.restore(gan)  # with its learning rates, which a callback may have changed
+        rollbacks -= len(self.checkpoint.config.get("rollbacks") or [])
         history = _with_columns(self.checkpoint.history, history)
         if self.monitor:
             self.monitor.resume(self.checkpoint.monitor or {})
     elif self.plan.start:
         self._say(self.plan.start.apply(gan))
-    slower = 0.5 ** len(self.config["rollbacks"])
-    gan.g_optimizer.learning_rate = self.config["learning_rate"] * slower
-    gan.d_optimizer.learning_rate = self.config["d_learning_rate"] * slower
+    for optimizer in (gan.g_optimizer, gan.d_optimizer):
+        optimizer.learning_rate = optimizer.learning_rate * 0.5**rollbacks
     return gan, history
 
 # %% ../nbs/api/20_train.ipynb #3b0c2f73
@@ -277,7 +278,7 @@ def train(self: Training) -> Run:
     stoppable = self.directory and not several  # several would have to agree on a step
     with noting_signals() if stoppable else nullcontext([]) as caught, tqdm(**shown) as bar:
         run_steps(gan, advance, start, self.plan, self._callbacks(run, bar), caught)
-    if caught:
+    if caught and step_of(gan) < steps:
         text = f"stopped by {caught[0].name} after step {step_of(gan)} of {steps}, all of it saved"
         text += f" in {self.directory}; the same call goes on from there"
         raise Stopped(text, caught[0])

@@ -24,7 +24,7 @@ from .evaluation import gan_train, sampler
 from .judges import judge_for
 from .loop import tqdm
 from .metrics import images_for
-from .plan import as_dataset, check_fit
+from .plan import as_dataset, check_fit, check_shared
 from .settings import PLAIN, ROWS, check_range, rows_of
 from .storage import check_no_link, check_own, read_json, read_rows, write_json
 from .storage import write_rows
@@ -114,7 +114,8 @@ def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dic
 def load_for_trials(data, outdir, common: dict, size=None, data_dir=None, trials=None) -> Dataset:
     "The data as `fit` would load them with the settings that all trials have in common."
     check_outside(outdir, data)
-    options = dict(size=size, data_dir=data_dir, **_values(common), **_agreed(trials or {}))
+    options = dict(classes=common.get("classes"), size=size, data_dir=data_dir)
+    options |= _values(common) | _agreed(trials or {})
     data, _ = as_dataset(data, common.get("arch"), **options)
     if not isinstance(data, Dataset):
         raise ValueError("trials need a data set in memory, got a stream of batches")
@@ -149,8 +150,7 @@ def _check_worker_devices(devices, config, gpus):
         raise ValueError(f"devices={devices}, but with gpus={gpus:g} a trial has {available}")
     if config["batch_size"] % devices:
         raise ValueError(f"batch_size {config['batch_size']} cannot be shared by {devices} devices")
-    if devices > 1 and not config["synchronized_batch_norm"] and keras.backend.backend() == "jax":
-        raise ValueError("synchronized_batch_norm=False needs the TensorFlow backend or devices=1")
+    check_shared(devices, config["synchronized_batch_norm"], config["class_head"])
 
 # %% ../nbs/api/24_trials.ipynb #30b5537a
 def check_trials(data: Dataset, trials: dict, gpus: float | None = None) -> dict:
@@ -245,8 +245,8 @@ def _measure(run, data, test, judge, samples, seed):
     drawn = draw(seed)
     found = compute_measures(drawn.images, drawn.labels, test, judge, pairs=_PAIRS, seed=seed)
     found |= gan_train(draw, test, 1, seed)
-    seconds = round(run.history["seconds"][-1], 1)
-    return {"seconds": seconds, **{key: found[key] for key in MEASURES}}
+    spent = {"steps": run.step, "seconds": round(run.history["seconds"][-1], 1)}
+    return spent | {key: found[key] for key in MEASURES}
 
 # %% ../nbs/api/24_trials.ipynb #39a0ac8a
 def _row_key(config, test, judge, samples):
@@ -286,7 +286,8 @@ def run_trials(
 ) -> list[dict]:
     """Train every trial with every seed, one after the other, and measure it: a row for each.
 
-    All input is checked before the first step. The same call again does only what is missing.
+    All input is checked before the first step. The same call again does only what is missing. If runs
+    diverge, the others are trained, then it ends in a `FloatingPointError`; without those it gives the rows.
     A row has `trial`, `seed`, `steps`, `seconds` (of training) and `MEASURES`.
 
     >>> run_trials("digits", {"average": {"emma": 0.9}}, "runs/average")
@@ -295,21 +296,26 @@ def run_trials(
     """
     classes, arch = common.pop("classes", None), {"arch": common.get("arch")}
     trials, seeds = name_trials(trials, common), _check_seeds(seeds)
-    data = load_for_trials(data, outdir, arch, size, data_dir, trials)
-    data = select_classes(data, classes)
+    data = load_for_trials(data, outdir, arch | {"classes": classes}, size, data_dir, trials)
     check_range("samples", samples, data.num_classes * images_for(_PAIRS), whole=True)
     runs = _with_seeds(trials, seeds)
     configs = check_trials(data, trials)
-    test = load_test_split(data, data_dir, common)
+    test = load_test_split(data, data_dir, next(iter(trials.values())))  # read as `data` was
     check_classes(data, test, pairs=1)
     outdir = Path(outdir).expanduser()
     make_folders(outdir, [run_folder(outdir, *run) for run in runs])
-    judge, rows = judge_for(data, outdir), []
+    judge, rows, failed = judge_for(data, outdir), [], []
     for (name, seed), settings in tqdm(runs.items(), "trials", disable=not verbose):
         folder, config = run_folder(outdir, name, seed), {**configs[name], "seed": seed}
         key = _row_key(config, test, judge, int(samples))
-        row = _run_trial(data, test, judge, folder, settings, key)
+        try:
+            row = _run_trial(data, test, judge, folder, settings, key)
+        except FloatingPointError as error:  # the others are trained all the same
+            failed.append(f"{name!r} with seed {seed}: {error}")
+            continue
         rows.append({"trial": name, "seed": seed, "steps": config["steps"], **row})
+    if failed:
+        raise FloatingPointError(f"{len(failed)} of {len(runs)} runs failed, first {failed[0]}")
     return rows
 
 # %% ../nbs/api/24_trials.ipynb #41a7bc98

@@ -22,6 +22,7 @@ from acgan_nb.judges import Judge, judge_network
 from acgan_nb.devices import data_parallel, distribution_scope, join_processes, process_count, process_index
 from acgan_nb.loop import training_steps
 from acgan_nb.runs import build_gan, load_run
+from acgan_nb.sampling import draw_latents, generate
 from acgan_nb.train import check_fit, fit
 
 ROWS = ARCHITECTURES["tiny"]
@@ -93,7 +94,9 @@ def randomness(folder):
     gan.set_randomness(3)
     together = [keras.ops.convert_to_numpy(v) for v in gan.draw(8)]
     own = keras.ops.convert_to_numpy(dropout(tf.ones((1, 100)), training=True))
+    several = generate(gan.generator, draw_latents(2_600, gan.latent_dim), np.arange(2_600) % 3)
     return {
+        "samples": len(several),  # in more than four batches
         "masks differ": bool((mask != other).any()),
         "the first is one device's": bool((mask == own).all()),
         "shares": [len(part) for part in z],

@@ -5,6 +5,7 @@ import shutil
 import weakref
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import Image
 
 from acgan_nb.cli import main
 from acgan_nb import sources
+from acgan_nb import tfds as tfds_module
 from acgan_nb.data import (
     Dataset,
     Stream,
@@ -84,6 +86,22 @@ def data_dir(tmp_path_factory):
 def mocked(data_dir):
     with tfds.testing.mock_data(num_examples=EXAMPLES, data_dir=data_dir):
         yield
+
+
+def test_a_label_without_classes_is_no_classification(monkeypatch):
+    info = SimpleNamespace(features={"image": None, "label": object()})
+    monkeypatch.setattr(tfds, "builder", lambda *_, **__: SimpleNamespace(info=info))
+    with pytest.raises(ValueError, match="^'lfw' is not an image-classification set"):
+        load("lfw")
+
+
+def test_a_tfds_set_larger_than_the_memory_is_refused(mocked, monkeypatch):
+    asked = []
+    monkeypatch.setattr(tfds_module, "check_memory", lambda *a: asked.append(a) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        load("fashion_mnist")
+    [(what, twice, *sizes)] = asked
+    assert twice == 2 and sizes[1:] == [28, 28, 1] and what.startswith(f"{sizes[0]:,} images of 'fashion_mnist'")
 
 
 @pytest.mark.parametrize("name", MOCKED)

@@ -60,13 +60,26 @@ def test_mistakes_are_one_line(no_runtime, tmp_path, monkeypatch):
     (tmp_path / "thesis.tex").touch()
     monkeypatch.setattr("acgan_nb.cli.start_backend", None)  # before Keras is there
     for arguments, line in (
-        (["digits", "--outdir", str(tmp_path)], "holds something else; choose another outdir"),
+        (["digits", "--outdir", str(tmp_path)], "holds something else, 'thesis.tex'; choose another outdir"),
         (["digits", "--runtime", str(tmp_path)], "no ONNX Runtime Web in"),
         (["digits", "digits"], "each run needs a folder name of its own, got digits, digits"),
         (["nosuchrun"], "no run in 'nosuchrun'"),
     ):
         done = CliRunner().invoke(main, ["demo", *arguments])
         assert done.exit_code == 2 and line in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_folder_with_files_of_others_is_not_replaced(no_runtime, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["demo", "digits", "--runtime", str(no_runtime), "--outdir"]
+    assert CliRunner().invoke(main, [*command, "page"]).exit_code == 0
+    Path("page/CNAME").write_text("mine.org")
+    done = CliRunner().invoke(main, [*command, "page"])
+    assert done.stderr == "acgan: page holds something else, 'CNAME'; choose another outdir\n"
+    assert Path("page/CNAME").read_text() == "mine.org"
+    monkeypatch.chdir(Path("empty").mkdir() or "empty")
+    done = CliRunner().invoke(main, [*command, "."])
+    assert done.stderr == "acgan: outdir '.' is the working directory; choose a new folder\n"
 
 
 def test_without_npm_or_network_a_line_says_what_to_do(tmp_path, monkeypatch):

@@ -65,6 +65,7 @@ def test_devices_drop_other_units_but_share_one_draw(on_tensorflow):
     result = on_tensorflow["randomness"]
     assert result["masks differ"] and result["the first is one device's"]
     assert result["shares"] == [4, 4] and all(result["draws"])
+    assert result["samples"] == 2_600
 
 
 def test_a_run_can_change_its_number_of_devices(on_tensorflow):

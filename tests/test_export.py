@@ -205,6 +205,10 @@ def test_a_folder_is_replaced_only_if_it_was_exported(folder, runs, monkeypatch)
     (before / export.EXTRA).touch()
     runs["digits"].export(before)
     assert [p.name for p in before.iterdir()] == ["new"]
+    (before / export.EXTRA).parent.mkdir(parents=True)
+    (before / export.EXTRA).touch()
+    with pytest.raises(FileExistsError, match="before holds something else, 'new'; choose another folder"):
+        runs["digits"].export(before)
 
 
 @pytest.mark.parametrize("missing", ["tf2onnx", "onnx"])

@@ -35,11 +35,17 @@ class FolderHub:
 
     def create_repo(self, name, private=None, exist_ok=False):
         assert exist_ok
-        self.made[name] = private
+        self.made.setdefault(name, bool(private))
         return f"https://huggingface.co/{name}"
 
-    def upload_folder(self, repo_id, folder_path, commit_message=None):
+    def repo_info(self, name):
+        return SimpleNamespace(private=self.made[name])
+
+    def upload_folder(self, repo_id, folder_path, commit_message, delete_patterns):
         self.commits.append(commit_message)
+        for pattern in delete_patterns:
+            for path in (self.root / repo_id).glob(pattern):
+                path.unlink()
         shutil.copytree(folder_path, self.root / repo_id, dirs_exist_ok=True)
 
     def snapshot_download(self, name, revision=None, local_dir=None, allow_patterns=None):
@@ -222,6 +228,35 @@ def test_without_the_extra(there, name, monkeypatch):
     with pytest.raises(ImportError, match=line):
         RUN.push_to_hub("user/digits")
     assert not there.made
+
+
+def test_private_is_not_ignored_for_a_repository_that_exists(there, folder):
+    upload(folder, "user/digits")
+    for private, line in ((True, "it exists and is public"), (False, None)):
+        if line is None:
+            upload(folder, "user/digits", private)
+            continue
+        with pytest.raises(OSError, match=f"^hf://user/digits: {line}$"):
+            upload(folder, "user/digits", private)
+        assert len(there.commits) == 1  # nothing came there
+
+
+def test_no_report_of_earlier_weights_stays_on_the_hub(there, folder, tmp_path):
+    upload(folder, "user/digits")
+    later = shutil.copytree(folder, tmp_path / "later")
+    (later / "report.json").unlink()
+    upload(later, "user/digits")
+    assert not (fetch("hf://user/digits") / "report.json").exists()
+
+
+def test_an_evaluation_of_a_fetched_run_is_kept(pushed):
+    here = fetch("hf://user/digits")
+    (here / "report.json").write_text("mine")
+    (pushed / "report.json").write_text("theirs")
+    assert (fetch("hf://user/digits") / "report.json").read_text() == "theirs"
+    for name in ("report.json", "report.html"):
+        (here / name).write_text("mine")
+    assert (fetch("hf://user/digits") / "report.json").read_text() == "mine"
 
 
 def test_addresses_as_paths_of_windows():

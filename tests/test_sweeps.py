@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 import uuid
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -26,7 +28,7 @@ from acgan_nb.data import Dataset, load
 from acgan_nb.directory import RunDirectory
 from acgan_nb.judges import load_judge
 from acgan_nb.runs import load_run
-from acgan_nb.storage import digest, locked
+from acgan_nb.storage import digest, locked, results_folder
 from acgan_nb.sweeps import (
     PRESETS,
     load_ensemble,
@@ -447,6 +449,66 @@ def test_a_framing_of_all_trials_is_that_of_the_data(no_training, tmp_path, monk
     assert [how["framing"] for how in loaded] == ["pad", "pad"]
 
 
+def test_test_images_are_read_as_the_training_images(no_training, tmp_path, monkeypatch):
+    "Wide images, padded as the trials say: the test images, too."
+    for split, count in (("train", 8), ("test", 3)):
+        for name in "ab":
+            (folder := tmp_path / "wide" / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = np.random.default_rng(i).integers(0, 256, (8, 16, 3)).astype("uint8")
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    seen, load_split = [], trials.load_test_split
+    monkeypatch.setattr(trials, "load_test_split", lambda *a: seen.append(load_split(*a)) or seen[-1])
+    monkeypatch.setattr(trials, "judge_for", lambda *_: load_judge("digits"))
+    options = dict(seeds=[0], steps=1, size=16, samples=60, batch_size=8, verbose=False)
+    run_trials(tmp_path / "wide", {"a": {"framing": "pad"}}, tmp_path / "runs", **options)
+    expected = load(tmp_path / "wide", "test", size=16, framing="pad")
+    assert (seen[0].images == expected.images).all() and (expected.images[:, 0] == 0).all()
+
+
+def test_a_diverging_run_does_not_stop_the_others(no_training, tmp_path, monkeypatch):
+    def train_one(data, outdir, **settings):
+        if settings["ema"] == 0.5:
+            raise FloatingPointError("step 3: d_loss is nan")
+        return fine(data, outdir, **settings)
+
+    fine = trials.fit
+    monkeypatch.setattr(trials, "fit", train_one)
+    both, options = {"bad": {"ema": 0.5}, "good": {"ema": 0.9}}, dict(seeds=[0, 1], steps=3, verbose=False)
+    with pytest.raises(FloatingPointError, match="^2 of 4 runs failed, first 'bad' with seed 0: step 3: d_loss is nan$"):
+        run_trials("digits", both, tmp_path, **options)
+    assert [s["seed"] for s in no_training] == [0, 1]
+    rows = run_trials("digits", {"good": both["good"]}, tmp_path, **options)
+    assert len(no_training) == 2  # they were kept
+    assert [row["steps"] for row in rows] == [2, 2]  # as far as they came
+
+
+def test_only_the_classes_asked_for_are_loaded(no_training, tmp_path, monkeypatch):
+    loaded, load_all = [], trials.as_dataset
+    monkeypatch.setattr(trials, "as_dataset", lambda *a, **how: loaded.append(load_all(*a, **how)[0]) or (loaded[-1], "digits"))
+    run_trials("digits", {"a": {}}, tmp_path, seeds=[0], steps=1, classes=[3, 7])
+    assert loaded[0].class_names == ("3", "7")
+    monkeypatch.setattr(sweeps, "load_for_trials", trials.load_for_trials)
+    found = []
+    monkeypatch.setattr(sweeps, "sweep", lambda data, trials, *a, **o: found.append((data, trials, o)))
+    sweeps.splits("digits", tmp_path / "splits", groups=1, classes=[3, 7])
+    data, parts, rest = found[0]
+    assert data.class_names == ("3", "7") and "classes" not in rest
+    assert [part["classes"] for part in parts.values()] == [["3"], ["7"]]
+
+
+def test_a_summary_has_no_report_of_earlier_steps(tmp_path):
+    folder = shutil.copytree(results_folder("digits"), tmp_path / "a")
+    row = {"trial": "a", "outdir": folder, "error": "", "step": 3000}
+    assert "GAN-test" in sweeps.summary([row])
+    assert "GAN-test" not in sweeps.summary([{**row, "step": 4000}])
+
+
+def test_keep_without_rungs_is_refused():
+    done = CliRunner().invoke(main, ["sweep", "digits", "-g", "seed=0,1", "--keep", "0.5"])
+    assert done.exit_code == 2 and done.stderr.endswith("it needs --rungs\n")
+
+
 def test_rungs_bring_the_evaluations():
     settings = sweeps._with_rungs({"a": {"feature_judge": "lite0", "on_collapse": "stop"}}, [10, 20], 0.5)
     assert settings["a"]["evaluate_every"] == 10
@@ -496,7 +558,7 @@ def no_training(monkeypatch):
     def fit(data, outdir, **settings):
         calls.append(settings)
         outdir.mkdir(exist_ok=True)
-        return SimpleNamespace(history={"seconds": [1.0]})
+        return SimpleNamespace(history={"seconds": [1.0]}, step=settings["steps"] - 1)
 
     drawn = SimpleNamespace(images=None, labels=None)
     monkeypatch.setattr(trials, "fit", fit)
@@ -610,7 +672,7 @@ def test_a_report_counts_only_with_the_same_options(monkeypatch, tmp_path):
 
     def evaluate_run(run, train, test, **options):
         calls.append(options)
-        return {"run": {"step": run.step}}
+        return {"run": {"step": run.step}, "settings": {"test_fingerprint": test.fingerprint}}
 
     def save_report(run, report, train):
         (run.outdir / "report.json").write_text(json.dumps(report))
@@ -619,7 +681,7 @@ def test_a_report_counts_only_with_the_same_options(monkeypatch, tmp_path):
     monkeypatch.setattr(sweeps, "save_report", save_report)
     digits, test = load("digits"), load("digits", "test")
 
-    def ask(steps=2, **options):
+    def ask(steps=2, test=test, **options):
         options = trials.evaluation_options(options)
         sweeps._run_trial(digits, test, tmp_path / "run", dict(steps=steps, log_every=1), options)
         return len(calls)
@@ -630,6 +692,8 @@ def test_a_report_counts_only_with_the_same_options(monkeypatch, tmp_path):
     assert ask(samples=100, pairs=9, judge=load_judge("digits")) == 4
     assert ask(samples=100, pairs=9, judge=load_judge("digits")) == 4
     assert ask(steps=3, samples=100, pairs=9, judge=load_judge("digits")) == 5
+    other = replace(test, images=255 - test.images)
+    assert ask(steps=3, test=other, samples=100, pairs=9, judge=load_judge("digits")) == 6
 
 
 @pytest.mark.parametrize(

@@ -22,19 +22,19 @@ import tiny  # noqa: F401  # an architecture of the package then
 from click.testing import CliRunner
 from PIL import Image
 
-from acgan_nb import callbacks, cli, plan, plots, sampling, storage, sweeps, train, trials
+from acgan_nb import callbacks, cli, evaluation, judges, plan, plots, sampling, storage, sweeps, train, trials
 from acgan_nb import data as data_module
 from acgan_nb.cli import main, save_images
 from acgan_nb.data import Dataset, Stream, image_grid, load
 from acgan_nb.directory import RunDirectory
 from acgan_nb.evaluation import gan_train
 from acgan_nb.gan import ACGAN
-from acgan_nb.judges import Recipe, judge_for, load_judge
+from acgan_nb.judges import Recipe, judge_for, load_judge, save_judge
 from acgan_nb.models import build_discriminator, build_generator
 from acgan_nb.plan import as_dataset, check_fit
 from acgan_nb.report import compare, what_was_run
 from acgan_nb.runs import export_run, load_run
-from acgan_nb.train import fit
+from acgan_nb.train import fit, load_pretrained
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype("uint8")
 LABELS = np.arange(40) % 4
@@ -686,6 +686,125 @@ def test_a_stream_with_a_rare_class_is_refused_for_what_it_is():
     stream = tf.data.Dataset.from_tensor_slices((images, np.arange(21_000) // 20_998)).batch(500)
     said = line(lambda: check_fit(Stream(stream), evaluate_every=1, steps=1))
     assert said.startswith("class '1' has ") and "among 20,000 images of the stream" in said
+
+
+def test_a_judge_half_written_is_none(tmp_path, monkeypatch):
+    judge, other = (load_judge("digits") for _ in range(2))
+    save_judge(judge, tmp_path)
+
+    def full(path, value):
+        raise OSError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr(judges, "write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_judge(other, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.weights"]
+    monkeypatch.undo()
+    assert judges._saved_judge(load("digits"), tmp_path, None) is None
+
+
+def test_copies_are_looked_for_among_unlabelled_images_too(monkeypatch):
+    seen, of = [], load_pretrained("digits")
+    monkeypatch.setattr(evaluation, "overfitting", lambda run, train, test, seed: seen.append(len(train)) or {})
+    few = data_module.hide_labels(load("digits"), 200)
+    evaluation.evaluate(of, train=few, samples=50, pairs=3, gan_train_seeds=0)
+    assert seen == [len(load("digits"))]
+
+
+def test_a_report_survives_what_comes_after_it(outdir, monkeypatch):
+    "The two-stage score fails, or nothing can be written there: the first is saved, the second said at once."
+    saved = []
+    monkeypatch.setattr("acgan_nb.evaluation.evaluate", lambda *_, **__: {"measured": 1})
+    monkeypatch.setattr("acgan_nb.report.save_report", lambda run, report, *_: saved.append(report) or "page")
+    monkeypatch.setattr("acgan_nb.report.summary", str)
+    monkeypatch.setattr("acgan_nb.runs.run_data", lambda *_, **__: None)
+    monkeypatch.setattr(cli, "_two_stage", lambda *_: (_ for _ in ()).throw(ValueError("damaged best.weights")))
+    done = CliRunner().invoke(main, ["evaluate", str(outdir), "--two-stage"])
+    assert done.stderr == "acgan: damaged best.weights\n" and "measured" in done.stdout and saved
+    asked = []
+    monkeypatch.setattr("acgan_nb.storage.check_writable", lambda *a: asked.append(a) or 1 / 0)
+    CliRunner().invoke(main, ["evaluate", str(outdir)])
+    assert asked == [(outdir,)] and len(saved) == 1  # before anything is measured
+
+
+def test_a_file_in_another_code_page_can_hold_every_name(tmp_path):
+    for name in ("猫", "犬"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.fromarray(PIXELS[0, ..., 0]).save(tmp_path / "photos" / name / "1.png")
+    command = [sys.executable, "-m", "acgan_nb.cli", "data", str(tmp_path / "photos")]
+    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True)
+    assert done.returncode == 0 and rb"\u732b" in done.stdout, done.stderr
+
+
+def test_an_exported_run_is_not_trained_over(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = export_run(run, "kept")
+    before = contents(kept)
+    said = line(lambda: fit(DATA, outdir=kept, **FEW))
+    assert "has a generator and no checkpoint to go on from: choose another outdir, with --init" in said
+    assert contents(kept) == before | {kept / ".lock": b""}
+
+
+def test_a_learning_rate_of_a_callback_is_kept(tmp_path):
+    def lower(step, logs):
+        late.model.d_optimizer.learning_rate = 1e-5
+
+    late = keras.callbacks.LambdaCallback(on_train_batch_end=lower)
+    fit(DATA, outdir=tmp_path, callbacks=[late], **FEW)
+    run = fit(DATA, outdir=tmp_path, **{**FEW, "steps": 3})
+    rates = [float(o.learning_rate) for o in (run.gan.g_optimizer, run.gan.d_optimizer)]
+    assert np.allclose(rates, [2e-4, 1e-5])
+
+
+def test_batches_as_keras_reads_them_from_folders(run):
+    "Floats in [0, 255]; and a size of batches that the stream does not have."
+    floats = tf.data.Dataset.from_tensor_slices((PIXELS.astype("float32"), LABELS)).batch(20)
+    assert "value_range=(0, 255)" in line(lambda: check_fit(floats, steps=1))
+    found = check_fit(floats, steps=1, value_range=(0, 255))
+    whole = tf.data.Dataset.from_tensor_slices((PIXELS, LABELS)).batch(20)
+    assert found.config["fingerprint"] == Stream(whole).fingerprint == Stream(floats, value_range=(0, 255)).fingerprint
+    said = line(lambda: check_fit(whole, steps=1, batch_size=32))
+    assert said == "batch_size=32, but the stream's batches have 20 images"
+    assert "give value_range to Stream" in line(lambda: check_fit(Stream(whole), steps=1, value_range=(0, 1)))
+
+
+def test_a_file_that_another_program_reads_on_windows(tmp_path, monkeypatch):
+    tried, move = [], os.replace
+
+    def busy(source, target):
+        tried.append(source)
+        if len(tried) < 3:
+            raise PermissionError(13, "in use")
+        move(source, target)
+
+    monkeypatch.setattr(storage.os, "replace", busy)
+    with pytest.raises(OSError, match="cannot write .*: in use"):
+        storage.write_json(tmp_path / "a.json", {})
+    tried.clear()
+    monkeypatch.setattr(storage, "_WINDOWS", True)
+    storage.write_json(tmp_path / "a.json", {})
+    assert len(tried) == 3 and (tmp_path / "a.json").exists()
+
+
+def test_a_broken_deep_image_is_named_itself(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            pixels = np.linspace(0, 1, 64, dtype="float32").reshape(8, 8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.tif")
+    broken = tmp_path / "b" / "1.tif"
+    broken.write_bytes(broken.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match="more than 8 bits"):
+        said = line(lambda: load(tmp_path))
+    assert f"cannot read image {broken}" in said and "nor" not in said
+
+
+def test_nothing_exported_says_where_a_run_started(run):
+    from acgan_nb.export import about_run
+
+    there = os.path.abspath("secret/mine")
+    found = about_run(dataclasses.replace(run, config={**run.config, "init": there}))
+    assert found["settings"]["init"] == "mine"
 
 
 def test_a_saved_judge_is_that_of_the_recipe(tmp_path):
