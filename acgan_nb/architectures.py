@@ -42,7 +42,7 @@ class Architecture(NamedTuple):
     generator: tuple[Row, ...]
     discriminator: tuple[Row, ...]
     image_shape: tuple[int, int, int]  # (H, W, C) of the images
-    steps: int = 50_000  # iterations the paper trains for, at batch 100
+    steps: int = 50_000  # default number of training steps; 50,000 at batch 100 is the paper's
 
 # %% ../nbs/api/36_architectures.ipynb #c10e6269
 def _linear(maps):

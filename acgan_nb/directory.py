@@ -323,15 +323,16 @@ def find_checkpoint(self: RunDirectory) -> Checkpoint | None:
 def checkpoint_for(self: RunDirectory, config: dict) -> Checkpoint | None:
     "The checkpoint to go on from; `ValueError` if the directory holds another run."
     checkpoint = None
+    exported = self.generator_path.exists() or self.tensors_path.exists()
     try:
         if checkpoint := self.find_checkpoint():
             check_same(checkpoint.path, checkpoint.config, config)
         elif self.config_path.exists():
             check_same(self, self.read_config(), config)
-            if self.generator_path.exists() or self.tensors_path.exists():  # an exported run
+            if exported:  # or without its checkpoint
                 raise ValueError(f"{self} has a generator and no checkpoint to go on from")
     except ValueError as error:
-        fits = not checkpoint or checkpoint.config["arch"] == config["arch"]
+        fits = checkpoint.config["arch"] == config["arch"] if checkpoint else exported
         hint = f", with --init {self} to start from its weights," if fits else ","
         hint += " or replace it: resume=False, --no-resume"
         raise ValueError(f"{error}: choose another outdir{hint * holds_run(self.path)}") from error

@@ -64,7 +64,7 @@ def check_size(size, arch=None) -> tuple[int, int]:
 def as_dataset(
     data, arch=None, *, classes=None, size=None, data_dir=None, value_range=None, framing="crop"
 ):
-    """(Dataset or Stream, architecture name) for `fit`; resizes what it loads, checks what it is given.
+    """(Dataset or Stream, architecture name) for `fit`: loads or converts `data`, resizes and checks it.
 
     A Dataset holds bytes already: its `value_range` is only noted down.
 

@@ -303,9 +303,6 @@ def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Datase
         warnings.warn(f"{str(name)!r} here is not the data this run was trained on", stacklevel=2)
     return found
 
-# %% ../nbs/api/17_runs.ipynb #8a00b21b
-#| exports
-
 # %% ../nbs/api/17_runs.ipynb #8c1333b1
 def export_run(run: Run, folder, discriminator: bool = False) -> Path:
     """A small copy of a run directory: no checkpoint, float16 generator. `load_run` reads it.

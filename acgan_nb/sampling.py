@@ -84,7 +84,7 @@ def generate(generator, z, labels, batch_size: int = 500):
 def class_probabilities(discriminator, images, batch_size: int = 500):
     """P(C|X) by D of uint8 images (N, H, W, C), in inference mode: (N, K), rows sum to 1.
 
-    A head that does not `gives_probabilities` has other class logits: then only the order counts.
+    If the head's `gives_probabilities` is False, the rows are no probabilities of the classes: only their order counts.
 
     >>> from acgan_nb.models import build_discriminator
     >>> class_probabilities(build_discriminator("digits"), np.zeros((2, 8, 8, 1), "uint8")).shape

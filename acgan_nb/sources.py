@@ -334,6 +334,8 @@ def read_folder(
 ):
     """One sub-folder per class -> images, labels, names of those `classes`, in that order.
 
+    `root`: a folder. Images uint8 (N, H, W, C), labels int (N,) in 0..K-1. `ValueError` for an unknown
+    class or split, an empty folder, or files that cannot be read, which are listed.
     `notes`: a list to which a line is added that says what became of images of another shape.
 
     >>> import tempfile
@@ -347,7 +349,7 @@ def read_folder(
     """
     scale = _Scale(Path(root), value_range)
     folders = class_folders(Path(root), split)
-    if classes is not None:  # the others are not even looked at
+    if classes is not None:
         folders = _chosen(folders, classes)
     paths = [_images_in(folder) for folder in folders]
     if empty := [f for f, files in zip(folders, paths) if not files]:

@@ -218,7 +218,9 @@ def set_variables(path, variables, values):
 
 # %% ../nbs/api/01_storage.ipynb #809c8bfa
 def load_variables(path, variables) -> dict:
-    """Read them back, and return the other arrays by name. `ValueError` if anything is not as saved.
+    """Assign the arrays that `save_variables` wrote to `variables`, in order; returns the others by name.
+
+    `ValueError` if the file is damaged, or number or shapes of the arrays differ.
 
     >>> import keras, tempfile
     >>> path, variable = Path(tempfile.mkdtemp()) / "example.weights", keras.Variable(np.zeros(3))

@@ -231,7 +231,7 @@ def sweep(
     retries: int = 3,  # of a trial whose worker died or that could not write a file
     evaluate: bool | dict = False,  # write reports; a dict holds options of `evaluate`
     verbose: bool = True,  # progress bars
-    size: int | None = None,  # of `load`
+    size=None,  # of `load`: 64, (48, 64) or "48x64"
     data_dir: str | None = None,  # of `load`
     **common,  # settings of `fit` for all trials
 ) -> list[dict]:
@@ -297,7 +297,7 @@ def splits(
     groups=10,  # classes per group, or a list of groups of class ids or names
     *,
     arch: str | None = None,
-    size: int | None = None,  # of `load`
+    size=None,  # of `load`: 64, (48, 64) or "48x64"
     data_dir: str | None = None,  # of `load`
     **options,  # of `sweep` and of `fit`
 ) -> list[dict]:

@@ -280,14 +280,14 @@ def run_trials(
     seeds=(0, 1, 2),
     samples: int = 1500,  # to measure, and for GAN-train
     verbose: bool = True,  # progress bar
-    size: int | None = None,  # of `load`
+    size=None,  # of `load`: 64, (48, 64) or "48x64"
     data_dir: str | None = None,  # of `load`
     **common,  # settings of `fit` for all trials
 ) -> list[dict]:
     """Train every trial with every seed, one after the other, and measure it: a row for each.
 
-    All input is checked before the first step. The same call again does only what is missing. If runs
-    diverge, the others are trained, then it ends in a `FloatingPointError`; without those it gives the rows.
+    All input is checked before the first step. The same call again does only what is missing. If a
+    run diverges, the others are still trained, and then `FloatingPointError` is raised.
     A row has `trial`, `seed`, `steps`, `seconds` (of training) and `MEASURES`.
 
     >>> run_trials("digits", {"average": {"emma": 0.9}}, "runs/average")
