@@ -13,7 +13,8 @@ EXTRAS = ("gpu", "jax", "tensorboard", "fidelity", "export", "hub", "ray", "lite
 RESULTS = f"{cfg['lib_name']}.results"  # the committed runs, found by `runs.results_folder`
 LIVE = f"{cfg['lib_name']}.live"  # the live pages' own files, found by `export.live_folder`
 LIVE_FILES = ["*.js", "*.css", "*.html", "package.json", "package-lock.json"]
-SHIPPED = ["**/*.json", "**/*.csv", "**/*.png", "*/*.weights"]  # what pages read
+DEPTHS = ("", "*/", "*/*/")  # "**" is for later versions of setuptools
+SHIPPED = [f"{depth}*.{end}" for depth in DEPTHS for end in ("json", "csv", "png")] + ["*/*.weights"]  # what pages read
 
 setup(
     name=cfg["lib_name"],

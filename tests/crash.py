@@ -142,16 +142,19 @@ def differences(outdir, undisturbed) -> list:
     return sorted(k for k in here.keys() | undisturbed.keys() if here.get(k) != undisturbed.get(k))
 
 
-def kill_at_random(outdir, seconds, rng, **options) -> int:
-    "Start, kill -9 within so many seconds of training; the step that was saved, -1 if none."
-
-    process = start(outdir, **options)
-    process.join(rng.uniform(0, seconds))
-    process.kill()
-    process.join()
+def kill_at_random(outdir, rng, **options) -> int:
+    "Start, kill -9 at a random instant of training; the step that was saved, -1 if none."
     from acgan_nb.directory import RunDirectory
 
-    checkpoint = RunDirectory(outdir).find_checkpoint()
+    process, directory = start(outdir, **options), RunDirectory(outdir)
+    after = rng.randrange(STEPS // 2)
+    while process.exitcode is None and directory.last_row().get("step", 0) < after:
+        time.sleep(0.002)
+    process.join(rng.uniform(0, 0.05))
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "it had ended before"
+    checkpoint = directory.find_checkpoint()
     return checkpoint.step if checkpoint else -1
 
 
@@ -171,7 +174,7 @@ def main():
 
         def trial(i):
             outdir = Path(root) / f"trial_{i}"
-            step = kill_at_random(outdir, seconds, random.Random(f"{options.seed} {i}"), arch="digits")
+            step = kill_at_random(outdir, random.Random(f"{options.seed} {i}"), arch="digits")
             error = finish(outdir, arch="digits")
             wrong = differences(outdir, undisturbed)
             found = {"saved_step": step, "error": error, "differs": wrong}

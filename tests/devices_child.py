@@ -119,6 +119,8 @@ def resumed(folder):
         fit(steps=9, devices=2, callbacks=[Crash()], **options)
     except RuntimeError:
         fit(steps=6, devices=1, **options)
+    else:
+        raise AssertionError("it did not crash")
     run = fit(steps=9, devices=2, **options)
     sample, again = (r.sample(3, count=2).tolist() for r in (run, load_run(folder / "run")))
     histories = [r.history | {"seconds": []} for r in (whole, run)]

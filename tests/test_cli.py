@@ -549,8 +549,8 @@ def test_a_finished_run_without_its_sheets(tmp_path):
 
 
 def test_evaluation_needs_test_images_first(tmp_path, quick_judges):
-    for split in ("train", "held out"):
-        write_classes(tmp_path / "pets" / split, 20)
+    for split, count in (("train", 20), ("held out", 12)):
+        write_classes(tmp_path / "pets" / split, count)
     run = tmp_path / "run"
     acgan("train", tmp_path / "pets", "--steps", 2, "--batch-size", 10, "--outdir", run, "--quiet")
     with pytest.MonkeyPatch.context() as patch:
@@ -559,8 +559,9 @@ def test_evaluation_needs_test_images_first(tmp_path, quick_judges):
         assert failed.exit_code == 2 and "samples must be a whole number at least 10" in failed.stderr
         failed = CliRunner().invoke(main, ["evaluate", str(run)])
         assert failed.exit_code == 2 and "no sub-folder 'test' with one" in failed.stderr
-    options = "--test-split", "held out", "--gan-train-seeds", 0
-    assert "of 40 real test images" in acgan("evaluate", run, *options)
+    for split, count in (("held out", 24), ("train", 40)):
+        options = "--test-split", split, "--gan-train-seeds", 0
+        assert f"of {count} real test images" in acgan("evaluate", run, *options)
 
 
 def test_judge_can_be_made_again(tmp_path, monkeypatch):

@@ -295,6 +295,18 @@ def test_walk(opened):
     assert page.get_by_role("button", name="Walk").get_attribute("aria-pressed") == "false"
 
 
+def test_another_during_a_walk(opened):
+    page = generated(opened())
+    first = latent(page, "acgan.base")
+    page.click("text=Walk")
+    page.wait_for_function("acgan.walking?.begin !== undefined && acgan.base !== acgan.walking.from")
+    page.click("text=Another")
+    page.evaluate("acgan.busy")
+    assert not page.locator(".ag-failed").count() and not page.evaluate("acgan.walking")
+    there = latent(page, "acgan.base")
+    assert there.shape == first.shape and abs(there - first).max() > 0.1
+
+
 def test_walk_stands_still_where_motion_is_reduced(opened):
     page = generated(opened(reduced_motion="reduce"))
     base, row = latent(page, "acgan.base"), canvas(page, ".ag-row")

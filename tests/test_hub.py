@@ -1,5 +1,6 @@
 "Runs on the Hugging Face Hub: a folder stands in for the network's other side."
 
+import inspect
 import json
 import shutil
 import sys
@@ -31,7 +32,7 @@ class FolderHub:
     "What is used of `huggingface_hub`, on a folder."
 
     def __init__(self, root):
-        self.root, self.made, self.commits = root, {}, []
+        self.root, self.made, self.commits, self.revisions = root, {}, [], []
 
     def create_repo(self, name, private=None, exist_ok=False):
         assert exist_ok
@@ -50,6 +51,7 @@ class FolderHub:
 
     def snapshot_download(self, name, revision=None, local_dir=None, allow_patterns=None):
         local_dir.mkdir(parents=True, exist_ok=True)
+        self.revisions.append(revision)
         for pattern in allow_patterns:
             for path in (self.root / name).glob(pattern):
                 shutil.copy(path, local_dir)
@@ -59,6 +61,9 @@ class FolderHub:
 def there(tmp_path, monkeypatch):
     "The other side; what is fetched from it comes into a cache of its own."
     found = FolderHub(tmp_path / "hub")
+    for name in ("create_repo", "repo_info", "upload_folder"):  # it has no options that the library lacks
+        ours, theirs = (inspect.signature(getattr(c, name)).parameters for c in (FolderHub, huggingface_hub.HfApi))
+        assert ours.keys() - {"name"} <= theirs.keys()
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: found)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", found.snapshot_download)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -228,6 +233,12 @@ def test_without_the_extra(there, name, monkeypatch):
     with pytest.raises(ImportError, match=line):
         RUN.push_to_hub("user/digits")
     assert not there.made
+
+
+def test_a_revision_is_asked_for(there, pushed):
+    fetch("hf://user/digits@v1")
+    fetch("hf://user/digits")
+    assert there.revisions == ["v1", None]
 
 
 def test_private_is_not_ignored_for_a_repository_that_exists(there, folder):

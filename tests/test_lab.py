@@ -416,6 +416,16 @@ def journey(served, steps):
         for key in ("ArrowLeft", "ArrowUp", "Enter"):
             tab.keyboard.press(key)
         seen["drawn"] = tab.get_by_role("link", name="Link to these settings").get_attribute("href")
+        tab.select_option("select[name=classes]", "6")
+        tab.get_by_label("draw class 5").check()
+        tab.focus(".lab-plane")
+        tab.keyboard.press("Enter")
+        links = []
+        for classes in "63":
+            tab.select_option("select[name=classes]", classes)
+            links.append(tab.get_by_role("link", name="Link to these settings").get_attribute("href"))
+        tab.click("text=Step")
+        seen["fewer classes"] = [*links, tab.text_content("[data-term=class_real]")]
         browser.close()
     return seen
 
@@ -457,3 +467,6 @@ def test_browser_carries_settings_in_the_link_and_draws_with_keys(journey):
     assert journey["empty"] and re.fullmatch(
         r"#lab=drawn;without=source;points=(0\w{4}){8}", journey["drawn"]
     )
+    six, three, loss = journey["fewer classes"]
+    assert re.search(r"points=(0\w{4}){8}(5\w{4}){8}$", six) and re.search(r"points=(0\w{4}){8}$", three)
+    assert float(loss) > 0  # no point of a class that is no more

@@ -516,9 +516,9 @@ def test_rungs_bring_the_evaluations():
 
 def test_trials_do_not_depend_on_a_folder_named_trial(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    run = fit("digits", outdir="trial", steps=1, batch_size=20, verbose=False)
-    trials.check_trials(load("digits"), {"a": dict(init="trial", steps=2)})
-    assert run.step == 1
+    fit("digits", outdir="trial", steps=1, batch_size=20, verbose=False)
+    found = trials.check_trials(load("digits"), {"a": dict(init="trial", steps=2)})
+    assert found["a"]["init"] == "trial" and found["a"]["init_weights"]
 
 
 def test_a_baseline_that_is_no_trial():

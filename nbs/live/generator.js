@@ -78,17 +78,18 @@
     return new Uint8Array(await new Blob(parts).arrayBuffer());
   }
 
-  let runtime; // one for all generators of a page
+  let runtime, failures = 0; // one runtime for all generators of a page
 
   function loadRuntime(progress) {
     runtime ??= (async () => {
       const folder = new URL("runtime/", HERE);
-      const ort = await import(new URL("ort.js", folder));
+      const again = failures ? `?${failures}` : ""; // browsers remember an import that failed
+      const ort = await import(new URL(`ort.js${again}`, folder));
       ort.env.wasm.numThreads = 1;
       ort.env.wasm.wasmBinary = await read(new URL("ort.wasm", folder), progress);
       return ort;
     })();
-    runtime.catch(() => { runtime = undefined; }); // so that the next click tries again
+    runtime.catch(() => { runtime = undefined; failures++; }); // so that the next click tries again
     return runtime;
   }
 
@@ -115,7 +116,7 @@
       const answer = await fetch(new URL("model.json", this.folder));
       if (!answer.ok) throw new Error(`${answer.url} is missing (${answer.status})`);
       this.about = await answer.json();
-      const total = this.about.bytes + this.about.runtime_bytes;
+      const total = this.about.bytes + (runtime ? 0 : this.about.runtime_bytes);
       let done = 0;
       const more = (bytes) => progress((done += bytes), total);
       const parts = [loadRuntime(more), read(new URL("model.onnx", this.folder), more)];
@@ -304,6 +305,7 @@
 
     download() {
       return this.refresh().then(() => {
+        if (this.image.hidden) return; // nothing could be loaded
         const scale = Math.max(1, Math.round(256 / this.image.width));
         const big = make("canvas", { width: this.image.width * scale, height: this.image.height * scale });
         const context = big.getContext("2d");
@@ -373,7 +375,6 @@
         this.say("");
         this.truncation.hidden = this.generator.about.latent !== "normal";
       }
-      this.base ??= this.draw();
     }
 
     fail(error) {
@@ -390,6 +391,7 @@
     }
 
     async show() {
+      this.base ??= this.draw(); // anew after "Another", whenever that was
       const z = this.latent(), n = this.shown(), label = this.label, begin = performance.now();
       const quick = this.walking && this.pace > 80; // then a walk shows one image only
       const rows = this.still ? this.stills(STEPS) : new Array(quick ? 0 : n).fill(z);
@@ -399,10 +401,13 @@
       const [h, w, c] = this.generator.about.image_shape, size = h * w * c, count = rows.length;
       const parts = rows.map((_, i) => pixels.subarray(i * size, (i + 1) * size));
       if (!quick) this.paint(this.row, parts);
+      if (!quick) this.row.style.aspectRatio = `${count * w} / ${h}`;
       this.row.classList.toggle("ag-stale", Boolean(quick));
       this.paint(this.image, [pixels.subarray(count * size)]);
       this.poster.hidden = this.start.hidden = true;
       this.image.hidden = false;
+      this.root.classList.remove("ag-failed");
+      this.say("");
       if (quick) return;
       this.pace = performance.now() - begin;
       this.describe(count);

@@ -5,11 +5,11 @@ import { G_SOURCE, HEADS, new_game, step, TERMS } from "./game.js";
 import { COLORS, draw_curves, draw_plane, SHAPES, theme, VIEW } from "./picture.js";
 import {
   batch_of, checked, DATA, from_link, plain, RANGES, reach_of, real_points, samples, scores,
-  to_link, typed,
+  MOST_DRAWN, to_link, typed,
 } from "./plane.js";
 
 const CLASS_NAMES = { face: ["outline", "eyes", "mouth"] };
-const SAMPLES = 300, REAL_SHOWN = 500, REAL_POINTS = 2000, MOST_DRAWN = 500, LONGEST = 400;
+const SAMPLES = 300, REAL_SHOWN = 500, REAL_POINTS = 2000, LONGEST = 400;
 const ANEW = ["data", "classes", "head", "seed"]; // settings that start a new game
 
 const WORDS = { // of each term: what it says, which colour and dash its curve has
@@ -126,6 +126,7 @@ class Lab {
     this.state = new_game(this.settings);
     this.collect();
     [this.curve, this.shares, this.logs] = [new Curve(), new Curve(), null];
+    this.said = 0;
     this.measure();
     this.show();
   }
@@ -155,11 +156,12 @@ class Lab {
     if (this.playing || !this.real.labels.length) return;
     this.playing = true;
     this.due = 0;
-    requestAnimationFrame(() => this.frame());
+    this.request = requestAnimationFrame(() => this.frame());
   }
 
   pause() {
     this.playing = false;
+    cancelAnimationFrame(this.request);
     if (this.state?.step) this.say();
   }
 
@@ -183,7 +185,7 @@ class Lab {
       do this.advance(); while (performance.now() - start < 14);
       if (performance.now() > this.due) this.look();
     }
-    requestAnimationFrame(() => this.frame());
+    this.request = requestAnimationFrame(() => this.frame());
   }
 
   look() {
@@ -206,6 +208,7 @@ class Lab {
     this.plane = element("canvas", {
       class: "lab-plane", role: "img", pointerdown: (e) => this.draw(e),
       pointermove: (e) => e.buttons && this.draw(e), keydown: (e) => this.key(e),
+      focus: () => { this.cursor ??= [0, 0]; this.show(); }, blur: () => this.show(),
     });
     this.keys = element("div", { class: "lab-row" });
     const button = (text, click, options) =>
@@ -298,9 +301,13 @@ class Lab {
     const value = (field) => this.inputs[field].value;
     const given = Object.fromEntries(Object.keys(FIELDS).map((field) => [field, value(field)]));
     if (name === "data") delete given.classes;
-    for (const field of Object.keys(RANGES)) if (given[field] === "") delete given[field];
+    for (const field of Object.keys(RANGES)) if (given[field] === "") given[field] = this.settings[field];
     given.without = TERMS.filter((term) => !this.inputs[term].checked);
     this.settings = checked(given);
+    if (name in RANGES) this.inputs[name].value = this.settings[name];
+    if (this.settings.data === "drawn") { // points of classes that are no more go
+      this.drawn = from_link(to_link(this.settings, this.drawn)).drawn;
+    }
     if (ANEW.includes(name)) this.restart();
     else this.show();
   }
@@ -361,13 +368,16 @@ class Lab {
     this.plane.setAttribute("aria-label", this.description(empty));
     this.plane.classList.toggle("lab-drawing", own);
     this.plane.tabIndex = own ? 0 : -1;
+    this.plane.setAttribute("role", own ? "application" : "img"); // the arrow keys are its own
     this.clear.hidden = !own;
     const link = `#lab=${to_link(settings, this.drawn)}`;
     this.link.setAttribute("href", (this.compact ? "lab.html" : "") + link);
     this.show_keys();
     if (!this.compact) this.show_form();
     if (!this.compact) this.show_curves();
-    if (state.step && state.step % 500 === 0) this.say();
+    const mark = Math.floor(state.step / 2000); // a game makes some hundred steps a second
+    if (mark > this.said) this.say();
+    this.said = mark;
   }
 
   description(empty) {
@@ -431,6 +441,15 @@ class Lab {
     draw_curves(this.share_canvas, shares.steps, shares.lines(SCORES, colors), parts);
   }
 
+  /** The game of the address, if it is another one. */
+  follow() {
+    const text = this.linked();
+    if (text === undefined || text === to_link(this.settings, this.drawn)) return;
+    this.read(text);
+    this.restart();
+    this.root.scrollIntoView({ block: "start" });
+  }
+
   /** Redrawn when its size or the theme changes; idle while it cannot be seen. */
   watch() {
     new ResizeObserver(() => this.show()).observe(this.plane);
@@ -438,12 +457,9 @@ class Lab {
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
     const seen = (entries) => { this.visible = entries.at(-1).isIntersecting; };
     new IntersectionObserver(seen).observe(this.root);
-    window.addEventListener("hashchange", () => {
-      const text = this.linked();
-      if (text === undefined || text === to_link(this.settings, this.drawn)) return;
-      this.read(text);
-      this.restart();
-      this.root.scrollIntoView({ block: "start" });
+    window.addEventListener("hashchange", () => this.follow());
+    document.addEventListener("click", ({ target }) => { // a link to where one is changes no hash
+      if (target.closest?.('a[href*="#lab="]')?.href === location.href) this.follow();
     });
   }
 }

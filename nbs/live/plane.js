@@ -111,7 +111,7 @@ export const RANGES = { // lowest, highest, whether only whole numbers
 
 /** Settings with every value that is not possible replaced by a possible one. */
 export function checked(given) {
-  const data = given.data in DATA ? given.data : DEFAULTS.data, { classes } = DATA[data];
+  const data = Object.hasOwn(DATA, given.data) ? given.data : DEFAULTS.data, { classes } = DATA[data];
   const preferred = data === DEFAULTS.data ? DEFAULTS.classes : classes[0];
   const settings = { ...DEFAULTS, data };
   settings.classes = classes.includes(Number(given.classes)) ? Number(given.classes) : preferred;
@@ -144,6 +144,7 @@ export function from_link(text) {
   return { settings, drawn: unpacked(given.points ?? "", settings.classes) };
 }
 
+export const MOST_DRAWN = 500; // points
 const GRID = 36 ** 2 - 1; // a coordinate is two digits of base 36, a point five: class, x, y
 
 function packed({ points, labels }) {
@@ -153,7 +154,8 @@ function packed({ points, labels }) {
 }
 
 function unpacked(text, classes) {
-  const found = (text.match(/[0-5][0-9a-z]{4}/g) ?? []).filter((point) => point[0] < classes);
+  const given = text.match(/[0-5][0-9a-z]{4}/g) ?? [];
+  const found = given.filter((point) => point[0] < classes).slice(0, MOST_DRAWN);
   const number = (digits) => (2 * parseInt(digits, 36)) / GRID - 1;
   const points = found.flatMap((p) => [number(p.slice(1, 3)), number(p.slice(3, 5))]);
   return { points: Float64Array.from(points), labels: Int32Array.from(found, (p) => p[0]) };
