@@ -20,7 +20,6 @@ from importlib import metadata, resources
 import keras
 import numpy as np
 
-from . import __version__
 from .architectures import arch_for, architecture, check_sides, network_size
 from .arrays import to_plain
 from .config import recorded
@@ -35,7 +34,7 @@ from .storage import read_settings
 from .start import Start, check_source, kept_start, load_start
 
 # %% auto #0
-__all__ = ['as_dataset', 'Plan', 'check_fit', 'check_shared', 'train_command']
+__all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
 
 # %% ../nbs/api/19_plan.ipynb #43c865ad
 def check_fits(data, arch):
@@ -138,7 +137,11 @@ def _source() -> str:
 
 def _versions():
     versions = {p: metadata.version(p) for p in ("keras", "numpy", keras.backend.backend())}
-    return {"python": platform.python_version(), **versions, "acgan_nb": f"{__version__}+{_source()}"}
+    try:
+        own = metadata.version("acgan_nb")
+    except metadata.PackageNotFoundError:  # imported from a source tree
+        own = "0"
+    return {"python": platform.python_version(), **versions, "acgan_nb": f"{own}+{_source()}"}
 
 # %% ../nbs/api/19_plan.ipynb #e9cd5727
 @dataclass(frozen=True)
@@ -254,7 +257,7 @@ def _precision(asked, directory) -> bool:
             return directory.read_config()["mixed_precision"]
     return has_bfloat16()
 
-# %% ../nbs/api/19_plan.ipynb #835ba1eb
+# %% ../nbs/api/19_plan.ipynb #d4fa0001
 def check_shared(devices, synchronized_batch_norm, class_head):
     "`ValueError` for what several devices cannot compute together with this backend."
     on = keras.backend.backend() if devices != 1 else None
@@ -264,7 +267,7 @@ def check_shared(devices, synchronized_batch_norm, class_head):
         text = "compares all images of a batch: it needs the JAX backend or devices=1"
         raise ValueError(f"class_head='d2d_ce' {text}")
 
-
+# %% ../nbs/api/19_plan.ipynb #835ba1eb
 def _check_surroundings(s: Settings, outdir, data):
     "What depends on the directory, the backend or what is installed."
     if outdir is not None and not str(outdir):

@@ -271,6 +271,19 @@ def make_folders(outdir, folders):
         check_own(folder)
     Path(outdir).mkdir(parents=True, exist_ok=True)
 
+# %% ../nbs/api/24_trials.ipynb #d4fa0002
+def _all_rows(row_of, runs, verbose):
+    "`row_of(name, seed)` of all runs; a `FloatingPointError` at the end if some of them diverged."
+    rows, failed = [], []
+    for name, seed in tqdm(runs, "trials", disable=not verbose):
+        try:
+            rows.append(row_of(name, seed))
+        except FloatingPointError as error:  # the others are trained all the same
+            failed.append(f"{name!r} with seed {seed}: {error}")
+    if failed:
+        raise FloatingPointError(f"{len(failed)} of {len(runs)} runs failed, first {failed[0]}")
+    return rows
+
 # %% ../nbs/api/24_trials.ipynb #3decae6d
 def run_trials(
     data,  # as for `fit`: a name or folder for `load`, or a Dataset loaded by name
@@ -298,25 +311,20 @@ def run_trials(
     trials, seeds = name_trials(trials, common), _check_seeds(seeds)
     data = load_for_trials(data, outdir, arch | {"classes": classes}, size, data_dir, trials)
     check_range("samples", samples, data.num_classes * images_for(_PAIRS), whole=True)
-    runs = _with_seeds(trials, seeds)
-    configs = check_trials(data, trials)
+    runs, configs = _with_seeds(trials, seeds), check_trials(data, trials)
     test = load_test_split(data, data_dir, next(iter(trials.values())))  # read as `data` was
     check_classes(data, test, pairs=1)
     outdir = Path(outdir).expanduser()
     make_folders(outdir, [run_folder(outdir, *run) for run in runs])
-    judge, rows, failed = judge_for(data, outdir), [], []
-    for (name, seed), settings in tqdm(runs.items(), "trials", disable=not verbose):
+    judge = judge_for(data, outdir)
+
+    def row_of(name, seed):
         folder, config = run_folder(outdir, name, seed), {**configs[name], "seed": seed}
         key = _row_key(config, test, judge, int(samples))
-        try:
-            row = _run_trial(data, test, judge, folder, settings, key)
-        except FloatingPointError as error:  # the others are trained all the same
-            failed.append(f"{name!r} with seed {seed}: {error}")
-            continue
-        rows.append({"trial": name, "seed": seed, "steps": config["steps"], **row})
-    if failed:
-        raise FloatingPointError(f"{len(failed)} of {len(runs)} runs failed, first {failed[0]}")
-    return rows
+        row = _run_trial(data, test, judge, folder, runs[name, seed], key)
+        return {"trial": name, "seed": seed, "steps": config["steps"], **row}
+
+    return _all_rows(row_of, runs, verbose)
 
 # %% ../nbs/api/24_trials.ipynb #41a7bc98
 def _run_trial(data, test, judge, folder, settings, key):

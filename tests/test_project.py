@@ -406,7 +406,8 @@ def test_readme_names_what_there_is():
     for name, *words in (shlex.split(line, comments=True) for line in lines):
         if not name.startswith("-"):
             command = main.commands[name]
-            command.make_parser(click.Context(command)).parse_args(words)
+            context = click.Context(command, help_option_names=["-h", "--help"])
+            command.make_parser(context).parse_args(words)
     for link in re.findall(r"\]\(((?:nbs|results)[^)#]*)", readme):
         assert (ROOT / link).exists(), link
     table = readme.partition("## What the package contains")[2].partition("## Results")[0]
