@@ -314,9 +314,10 @@ def save_judge(judge: Judge, folder):
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    record = folder / f"{judge.name}.json"
-    record.unlink(missing_ok=True)  # weights without a record are no judge; with another's they are damaged
-    save_variables(folder / f"{judge.name}.weights", judge.network.weights, "float16")
+    aside, record = folder / f".{judge.name}.weights", folder / f"{judge.name}.json"
+    save_variables(aside, judge.network.weights, "float16")
+    record.unlink(missing_ok=True)  # with new weights it would be damaged; without it there is no judge
+    os.replace(aside, folder / f"{judge.name}.weights")
     write_json(record, judge.about)
 
 # %% ../nbs/api/14_judges.ipynb #34e4d07e

@@ -80,7 +80,7 @@ def as_dataset(
     elif isinstance(data, Stream) or is_streamable(data):
         if (classes, size) != (None, None):
             raise ValueError("classes and size are not for a stream of batches")
-        if isinstance(data, Stream) and value_range not in (None, data.value_range):
+        if isinstance(data, Stream) and value_range and [*value_range] != [*(data.value_range or ())]:
             raise ValueError("a Stream was read already: give value_range to Stream(...)")
         data = data if isinstance(data, Stream) else Stream(data, value_range=value_range)
     else:

@@ -126,7 +126,8 @@ class OneLineErrors(click.Group):
 def _is_out_of_memory(error) -> bool:
     "Of the machine or of a GPU: TensorFlow and JAX have errors of their own for that."
     text = f"{type(error).__name__} {error}"
-    return isinstance(error, MemoryError) or "ResourceExhausted" in text or "RESOURCE_EXHAUSTED" in text or "Dst tensor is not initialized" in text
+    known = "ResourceExhausted", "RESOURCE_EXHAUSTED", "Dst tensor is not initialized"
+    return isinstance(error, MemoryError) or any(words in text for words in known)
 
 
 _KEPT = {  # by a command that is interrupted

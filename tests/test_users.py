@@ -692,14 +692,15 @@ def test_a_judge_half_written_is_none(tmp_path, monkeypatch):
     judge, other = (load_judge("digits") for _ in range(2))
     save_judge(judge, tmp_path)
 
-    def full(path, value):
+    def full(path, *_):
         raise OSError(f"cannot write {path}: No space left on device")
 
-    monkeypatch.setattr(judges, "write_json", full)
-    with pytest.raises(OSError, match="No space left"):
-        save_judge(other, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["digits.weights"]
-    monkeypatch.undo()
+    for name, left in (("save_variables", ["digits.json", "digits.weights"]), ("write_json", ["digits.weights"])):
+        monkeypatch.setattr(judges, name, full)
+        with pytest.raises(OSError, match="No space left"):
+            save_judge(other, tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == left
+        monkeypatch.undo()
     assert judges._saved_judge(load("digits"), tmp_path, None) is None
 
 
@@ -765,6 +766,7 @@ def test_batches_as_keras_reads_them_from_folders(run):
     assert found.config["fingerprint"] == Stream(whole).fingerprint == Stream(floats, value_range=(0, 255)).fingerprint
     said = line(lambda: check_fit(whole, steps=1, batch_size=32))
     assert said == "batch_size=32, but the stream's batches have 20 images"
+    assert check_fit(Stream(floats, value_range=(0, 255)), steps=1, value_range=(0, 255))
     assert "give value_range to Stream" in line(lambda: check_fit(Stream(whole), steps=1, value_range=(0, 1)))
 
 
