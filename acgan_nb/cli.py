@@ -290,15 +290,19 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
     test = run_data(trained, test_split, data_dir, data)
     train = run_data(trained, data_dir=data_dir, data=data)
     report = evaluate_run(trained, train=train, test=test, feature_judge=judge, **options)
-    try:
-        if two_stage:
-            report["two_stage"] = _two_stage(trained, judge, train, options["seed"])
-    finally:  # what is measured is not lost
+    failed = None
+    if two_stage:
         try:
-            page = save_report(trained, report, train, best)
-        finally:  # if the disk is full, too
-            say(summary(report))
+            report["two_stage"] = _two_stage(trained, judge, train, options["seed"])
+        except Exception as error:  # what is measured is not lost
+            failed = error
+    try:
+        page = save_report(trained, report, train, best)
+    finally:  # if the disk is full, too
+        say(summary(report))
     say(page)
+    if failed:
+        raise failed
 
 # %% ../nbs/api/26_cli.ipynb #e489d127
 @main.command("compare")

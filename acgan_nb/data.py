@@ -21,7 +21,7 @@ from fastcore.basics import patch
 
 from .arrays import as_images, as_labels, check_memory, class_ids, distinct_names
 from .arrays import labels_and_names, number_names
-from .settings import as_size, check_choice, check_range, choices
+from .settings import as_size, check_choice, check_range, check_value_range, choices
 from .sources import IMAGE_SUFFIXES  # noqa: F401 - imported from here by others
 from .sources import class_folders, find_folder, picture, with_channels
 from .sources import read_digits, read_folder
@@ -367,7 +367,7 @@ class Stream:
 
     def __init__(self, batches, class_names=None, name="stream", value_range=None):
         _check_source(batches)
-        self.source, self.name, self.value_range = batches, name, value_range
+        self.source, self.name, self.value_range = batches, name, check_value_range(value_range)
         self.class_names = () if class_names is None else distinct_names(class_names)
         self.batch_size = self.image_shape = None  # those of the first batch
         self._scan()

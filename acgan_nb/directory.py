@@ -322,17 +322,17 @@ def find_checkpoint(self: RunDirectory) -> Checkpoint | None:
 @patch
 def checkpoint_for(self: RunDirectory, config: dict) -> Checkpoint | None:
     "The checkpoint to go on from; `ValueError` if the directory holds another run."
-    checkpoint = None
+    checkpoint = kept = None
     exported = self.generator_path.exists() or self.tensors_path.exists()
     try:
         if checkpoint := self.find_checkpoint():
-            check_same(checkpoint.path, checkpoint.config, config)
+            check_same(checkpoint.path, kept := checkpoint.config, config)
         elif self.config_path.exists():
-            check_same(self, self.read_config(), config)
+            check_same(self, kept := self.read_config(), config)
             if exported:  # or without its checkpoint
                 raise ValueError(f"{self} has a generator and no checkpoint to go on from")
     except ValueError as error:
-        fits = checkpoint.config["arch"] == config["arch"] if checkpoint else exported
+        fits = kept and (checkpoint or exported) and kept["arch"] == config["arch"]
         hint = f", with --init {self} to start from its weights," if fits else ","
         hint += " or replace it: resume=False, --no-resume"
         raise ValueError(f"{error}: choose another outdir{hint * holds_run(self.path)}") from error

@@ -108,11 +108,16 @@ def fetch(address) -> Path:
     "The directory of a run on the Hub, on this machine; one line if there is none or no way to it."
     name, revision = parse_address(address)
     folder = cache_folder() / name / (revision or "newest").replace("/", "_")
-    kept = {"report.json"} if (folder / "report.html").exists() else set()  # evaluated here
+    weights, page = folder / FILES[1], folder / "report.html"  # which is made by an evaluation here
     with network_edge(f"hf://{name}") as library:
-        patterns = [file for file in FILES if file not in kept]
-        options = dict(revision=revision, local_dir=folder, allow_patterns=patterns)
-        library.snapshot_download(name, **options)
+        options = dict(revision=revision, local_dir=folder)
+        if page.exists():
+            before = weights.read_bytes()
+            library.snapshot_download(name, allow_patterns=list(FILES[:3]), **options)
+            if weights.read_bytes() == before:
+                return folder
+            page.unlink()
+        library.snapshot_download(name, allow_patterns=list(FILES), **options)
     if not (folder / FILES[1]).is_file():
         raise FileNotFoundError(f"hf://{name} holds no run of this package: it has no {FILES[1]}")
     return folder

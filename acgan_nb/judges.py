@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from importlib import metadata
@@ -314,11 +315,8 @@ def save_judge(judge: Judge, folder):
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    aside, record = folder / f".{judge.name}.weights", folder / f"{judge.name}.json"
-    save_variables(aside, judge.network.weights, "float16")
-    record.unlink(missing_ok=True)  # with new weights it would be damaged; without it there is no judge
-    os.replace(aside, folder / f"{judge.name}.weights")
-    write_json(record, judge.about)
+    save_variables(folder / f"{judge.name}.weights", judge.network.weights, "float16")
+    write_json(folder / f"{judge.name}.json", judge.about)
 
 # %% ../nbs/api/14_judges.ipynb #34e4d07e
 def _check_record(about: dict) -> dict:
@@ -447,7 +445,11 @@ def _shipped_judge(data):
 def _saved_judge(data, folder, recipe=None):
     "The judge of exactly this data, and recipe if one is given, in `folder`; None if there is none."
     if folder is not None and (Path(folder) / "judge.json").exists():
-        judge = load_judge("judge", folder)
+        try:
+            judge = load_judge("judge", folder)
+        except ValueError as error:  # e.g. killed between its two files
+            warnings.warn(f"{error}; it is trained again", stacklevel=3)
+            return None
         of_data = judge.about["train_fingerprint"] == data.fingerprint
         as_asked = recipe is None or judge.about["recipe"] == to_plain(asdict(recipe))
         return judge if of_data and as_asked else None

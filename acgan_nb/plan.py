@@ -14,7 +14,6 @@ import shlex
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib import metadata, resources
 
 import keras
@@ -127,12 +126,14 @@ def _hardware():
     return f"{platform.machine()}, {os.cpu_count()} CPU cores, " + (", ".join(devices) or "no GPU")
 
 
-@cache
 def _source() -> str:
     "12 hex digits of the package's source: two states of one version differ in them."
     files = [f for f in resources.files("acgan_nb").iterdir() if f.name.endswith(".py")]
     lines = (f.read_bytes().replace(b"\r\n", b"\n") for f in sorted(files, key=lambda f: f.name))
     return hashlib.sha256(b"".join(lines)).hexdigest()[:12]
+
+
+_SOURCE = _source()  # that which runs: it may be edited later
 
 
 def _versions():
@@ -141,7 +142,7 @@ def _versions():
         own = metadata.version("acgan_nb")
     except metadata.PackageNotFoundError:  # imported from a source tree
         own = "0"
-    return {"python": platform.python_version(), **versions, "acgan_nb": f"{own}+{_source()}"}
+    return {"python": platform.python_version(), **versions, "acgan_nb": f"{own}+{_SOURCE}"}
 
 # %% ../nbs/api/19_plan.ipynb #e9cd5727
 @dataclass(frozen=True)
@@ -202,8 +203,17 @@ def _comparison(name, old: dict, new: dict) -> str:
         text += "; changed: " + ", ".join(f"{key}={new[key]!r}, not {old.get(key)!r}" for key in other)
     if new["fingerprint"] != old["fingerprint"]:
         text += "; the images are others"
-    ours, theirs = (c.get("versions", {}).get("acgan_nb") for c in (new, old))
-    return text + (f"; made by acgan_nb {theirs}, not {ours}" if theirs not in (ours, None) else "")
+    ours, theirs = (str(c.get("versions", {}).get("acgan_nb", "")) for c in (new, old))
+    return text + (f"; made by acgan_nb {theirs}, not {ours}" if "+" in theirs and theirs != ours else "")
+
+# %% ../nbs/api/19_plan.ipynb #d4fa0003
+def _batch_size(data, given, replays) -> int:
+    "Images per batch: a stream's own, else those given; `ValueError` if somebody asks a stream for others."
+    if not isinstance(data, Stream):
+        return given
+    if replays is None and given not in (data.batch_size, ROWS["batch_size"].default):
+        raise ValueError(f"batch_size={given}, but the stream's batches have {data.batch_size} images")
+    return data.batch_size
 
 # %% ../nbs/api/19_plan.ipynb #fb521980
 def check_fit(
@@ -224,10 +234,9 @@ def check_fit(
     values = (found := check_value_range(s.value_range)) and list(found)
     options = {name: getattr(s, name) for name in ("classes", "size", "data_dir", "framing")}
     data, arch = as_dataset(data, s.arch, value_range=values, **options)
+    values = [*data.value_range] if getattr(data, "value_range", None) else values  # a stream's own
     evaluations = _check_evaluations(s, data) if s.evaluate_every else {}
-    batch_size = data.batch_size if isinstance(data, Stream) else s.batch_size
-    if s.batch_size not in (batch_size, ROWS["batch_size"].default):
-        raise ValueError(f"batch_size={s.batch_size}, but the stream's batches have {batch_size} images")
+    batch_size = _batch_size(data, s.batch_size, replays)
     per_epoch = check_batch_size(batch_size, len(data))
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
     check_range("steps", steps, 1, ROWS["steps"].below, whole=True)

@@ -406,9 +406,4 @@ def _check_combinations(s: Settings):
         raise ValueError("feature_judge needs evaluate_every: it is the judge of evaluations")
     if s.spectral_norm and s.batch_statistics == "joint":
         raise ValueError("batch_statistics='joint' has no effect with spectral_norm: no batch norm")
-    if s.noise_schedule != "constant" and s.activation_noise == 0:
-        raise ValueError(f"noise_schedule={s.noise_schedule!r} has no effect with activation_noise=0")
-    terms = "class_weight", "g_class_weight", "class_loss_on_fake"
-    for name in terms if s.class_head == "projection" else ():
-        if getattr(s, name) != (s.class_weight if ROWS[name].like else ROWS[name].default):
-            raise ValueError(f"{name} has no effect with class_head='projection': it has no class term")
+

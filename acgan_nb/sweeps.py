@@ -311,7 +311,7 @@ def splits(
     """
     check_ray()
     data = load_for_trials(data, outdir, {"arch": arch, **options}, size, data_dir)
-    options.pop("classes", None)  # no others were loaded
+    data = select_classes(data, options.pop("classes", None))
     groups = _named_groups(groups, data.class_names)
     width = max(2, len(str(len(groups) - 1)))
     trials = {f"split_{i:0{width}d}": {"classes": group} for i, group in enumerate(groups)}

@@ -162,7 +162,7 @@ def read_tfds(
     shape = builder.info.features["image"].shape
     if (static := None not in shape) and classes is None:
         count = builder.info.splits[split].num_examples
-        check_memory(f"{count:,} images of {name!r}, twice while they are read,", 2, count, *shape)
+        check_memory(f"{count:,} images of {name!r}", count, *shape)
     try:
         images, labels, note = _collect(examples, size, static, framing)
     except tf.errors.OpError as error:  # what the pipeline raises for a file it cannot read

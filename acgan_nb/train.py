@@ -278,9 +278,10 @@ def train(self: Training) -> Run:
     stoppable = self.directory and not several  # several would have to agree on a step
     with noting_signals() if stoppable else nullcontext([]) as caught, tqdm(**shown) as bar:
         run_steps(gan, advance, start, self.plan, self._callbacks(run, bar), caught)
-    if caught and step_of(gan) < steps:
+    if caught:
+        more = "it is finished" if step_of(gan) >= steps else "the same call goes on from there"
         text = f"stopped by {caught[0].name} after step {step_of(gan)} of {steps}, all of it saved"
-        text += f" in {self.directory}; the same call goes on from there"
+        text += f" in {self.directory}; {more}"
         raise Stopped(text, caught[0])
     return run
 

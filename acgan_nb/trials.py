@@ -114,8 +114,7 @@ def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dic
 def load_for_trials(data, outdir, common: dict, size=None, data_dir=None, trials=None) -> Dataset:
     "The data as `fit` would load them with the settings that all trials have in common."
     check_outside(outdir, data)
-    options = dict(classes=common.get("classes"), size=size, data_dir=data_dir)
-    options |= _values(common) | _agreed(trials or {})
+    options = dict(size=size, data_dir=data_dir, **_values(common), **_agreed(trials or {}))
     data, _ = as_dataset(data, common.get("arch"), **options)
     if not isinstance(data, Dataset):
         raise ValueError("trials need a data set in memory, got a stream of batches")
@@ -309,7 +308,7 @@ def run_trials(
     """
     classes, arch = common.pop("classes", None), {"arch": common.get("arch")}
     trials, seeds = name_trials(trials, common), _check_seeds(seeds)
-    data = load_for_trials(data, outdir, arch | {"classes": classes}, size, data_dir, trials)
+    data = select_classes(load_for_trials(data, outdir, arch, size, data_dir, trials), classes)
     check_range("samples", samples, data.num_classes * images_for(_PAIRS), whole=True)
     runs, configs = _with_seeds(trials, seeds), check_trials(data, trials)
     test = load_test_split(data, data_dir, next(iter(trials.values())))  # read as `data` was
@@ -385,7 +384,7 @@ def write_record(folder, rows: list[dict], outdir, **about) -> Path:
     config = _config_of(rows, outdir)
     names = "data", "fingerprint", "images", "batch_size", "hardware", "versions"
     kept = {key: config[key] for key in names}
-    kept |= {"steps": rows[0]["steps"], "seeds": sorted({row["seed"] for row in rows})}
+    kept |= {"steps": max(row["steps"] for row in rows), "seeds": sorted({row["seed"] for row in rows})}
     kept |= {"training_seconds": round(sum(row["seconds"] for row in rows))}
     kept = to_plain({**kept, **about})
     folder = Path(folder)

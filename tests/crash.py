@@ -147,7 +147,7 @@ def kill_at_random(outdir, rng, **options) -> int:
     from acgan_nb.directory import RunDirectory
 
     process, directory = start(outdir, **options), RunDirectory(outdir)
-    after = rng.randrange(STEPS // 2)
+    after = rng.randrange(STEPS // 3)
     while process.exitcode is None and directory.last_row().get("step", 0) < after:
         time.sleep(0.002)
     process.join(rng.uniform(0, 0.05))

@@ -197,12 +197,6 @@ FIT = {  # data, keywords, fragment
     "R1 negative": (DATA, dict(r1=-1), "r1 must be a number at least 0"),
     "TAC without fakes": (
         DATA, dict(class_head="tac", class_loss_on_fake=False), "'tac' needs class_loss_on_fake=True"),
-    "noise schedule without noise": (
-        DATA, dict(noise_schedule="linear", activation_noise=0), "no effect with activation_noise=0"),
-    "projection has no class term": (
-        DATA, dict(class_head="projection", class_weight=0.5), "class_weight has no effect with class_head='pro"),
-    "nor one of G": (
-        DATA, dict(class_head="projection", g_class_weight=0.5), "g_class_weight has no effect with class_head"),
     "spectral norm a number": (DATA, dict(spectral_norm=1.5), "spectral_norm must be one of True,"),
     "evaluate_every, few labels": (
         hide_labels(load("digits"), 40), dict(evaluate_every=1), "10 pairs need 5"),

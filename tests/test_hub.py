@@ -268,6 +268,10 @@ def test_an_evaluation_of_a_fetched_run_is_kept(pushed):
     for name in ("report.json", "report.html"):
         (here / name).write_text("mine")
     assert (fetch("hf://user/digits") / "report.json").read_text() == "mine"
+    weights = pushed / "generator.safetensors"
+    weights.write_bytes(weights.read_bytes() + b" ")  # others: it is of the earlier ones
+    assert (fetch("hf://user/digits") / "report.json").read_text() == "theirs"
+    assert not (here / "report.html").exists()
 
 
 def test_addresses_as_paths_of_windows():

@@ -483,20 +483,6 @@ def test_a_diverging_run_does_not_stop_the_others(no_training, tmp_path, monkeyp
     assert [row["steps"] for row in rows] == [2, 2]  # as far as they came
 
 
-def test_only_the_classes_asked_for_are_loaded(no_training, tmp_path, monkeypatch):
-    loaded, load_all = [], trials.as_dataset
-    monkeypatch.setattr(trials, "as_dataset", lambda *a, **how: loaded.append(load_all(*a, **how)[0]) or (loaded[-1], "digits"))
-    run_trials("digits", {"a": {}}, tmp_path, seeds=[0], steps=1, classes=[3, 7])
-    assert loaded[0].class_names == ("3", "7")
-    monkeypatch.setattr(sweeps, "load_for_trials", trials.load_for_trials)
-    found = []
-    monkeypatch.setattr(sweeps, "sweep", lambda data, trials, *a, **o: found.append((data, trials, o)))
-    sweeps.splits("digits", tmp_path / "splits", groups=1, classes=[3, 7])
-    data, parts, rest = found[0]
-    assert data.class_names == ("3", "7") and "classes" not in rest
-    assert [part["classes"] for part in parts.values()] == [["3"], ["7"]]
-
-
 def test_a_summary_has_no_report_of_earlier_steps(tmp_path):
     folder = shutil.copytree(results_folder("digits"), tmp_path / "a")
     row = {"trial": "a", "outdir": folder, "error": "", "step": 3000}

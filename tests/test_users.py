@@ -688,20 +688,22 @@ def test_a_stream_with_a_rare_class_is_refused_for_what_it_is():
     assert said.startswith("class '1' has ") and "among 20,000 images of the stream" in said
 
 
-def test_a_judge_half_written_is_none(tmp_path, monkeypatch):
-    judge, other = (load_judge("digits") for _ in range(2))
-    save_judge(judge, tmp_path)
+def test_a_judge_half_written_is_trained_again(tmp_path, monkeypatch):
+    data = Dataset(*DATA)
+    recipe = Recipe("arrays", 8, (8,), 2)
+    first = judge_for(data, tmp_path, recipe)
 
     def full(path, *_):
         raise OSError(f"cannot write {path}: No space left on device")
 
-    for name, left in (("save_variables", ["digits.json", "digits.weights"]), ("write_json", ["digits.weights"])):
-        monkeypatch.setattr(judges, name, full)
-        with pytest.raises(OSError, match="No space left"):
-            save_judge(other, tmp_path)
-        assert sorted(path.name for path in tmp_path.iterdir()) == left
-        monkeypatch.undo()
-    assert judges._saved_judge(load("digits"), tmp_path, None) is None
+    monkeypatch.setattr(judges, "write_json", full)
+    other = judges.train_judge(data, recipe, name="judge", seed=5)
+    with pytest.raises(OSError, match="No space left"):
+        save_judge(other, tmp_path)
+    monkeypatch.undo()
+    with pytest.warns(UserWarning, match="judge 'judge' has hash .*; it is trained again"):
+        assert judge_for(data, tmp_path, recipe).hash == first.hash
+    assert judge_for(data, tmp_path, recipe).hash == first.hash
 
 
 def test_copies_are_looked_for_among_unlabelled_images_too(monkeypatch):

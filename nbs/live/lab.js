@@ -300,12 +300,15 @@ class Lab {
   change(name) {
     const value = (field) => this.inputs[field].value;
     const given = Object.fromEntries(Object.keys(FIELDS).map((field) => [field, value(field)]));
-    if (name === "data") delete given.classes;
+    if (name === "data") delete given.classes; // a drawing has those of its points
+    if (name === "data" && given.data === "drawn" && this.drawn.labels.length) {
+      given.classes = Math.max(2, Math.max(...this.drawn.labels) + 1);
+    }
     for (const field of Object.keys(RANGES)) if (given[field] === "") given[field] = this.settings[field];
     given.without = TERMS.filter((term) => !this.inputs[term].checked);
     this.settings = checked(given);
     if (name in RANGES) this.inputs[name].value = this.settings[name];
-    if (this.settings.data === "drawn") { // points of classes that are no more go
+    if (name === "classes" && this.settings.data === "drawn") { // points of classes that are no more go
       this.drawn = from_link(to_link(this.settings, this.drawn)).drawn;
     }
     if (ANEW.includes(name)) this.restart();
