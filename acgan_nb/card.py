@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -165,8 +164,7 @@ def _report_of(run):
         return None
     directory, ways = RunDirectory(run.outdir), (run.truncation, run.confidence)
     paths = [directory.report_path(best, *ways) for best in (False, True)]
-    found = [path for path in paths if directory.reports().get(path, {"run": {}})["run"].get("step") == run.step]
-    return found[0] if found else None
+    return next((path for path in paths if directory.report_of(run.step, path)), None)
 
 
 def _sheet(run, columns=10, height=400):

@@ -384,6 +384,13 @@ def reports(self: RunDirectory) -> dict[Path, dict]:
     return found
 
 
+@patch
+def report_of(self: RunDirectory, step, path=None) -> dict | None:
+    "The report in `path` (default: `report.json`) if it is of this step."
+    report = self.reports().get(path or self.report_path())
+    return report if report and report["run"]["step"] == step else None
+
+
 def _with_step(report):
     check_range("step", report["run"]["step"], 0)
     return report

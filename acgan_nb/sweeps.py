@@ -119,8 +119,7 @@ def report_key(options: dict) -> dict:
 def has_report(outdir, options: dict, test: Dataset) -> bool:
     "Whether the run's report is about its last step, with these options and test images."
     directory = RunDirectory(outdir)
-    report = directory.reports().get(directory.report_path())
-    if report is None or report["run"]["step"] != directory.last_row().get("step"):
+    if not (report := directory.report_of(directory.last_row().get("step"))):
         return False
     labelled = test.subset(range(test.num_classes)).fingerprint
     kept = report.get("options"), report.get("settings", {}).get("test_fingerprint")
@@ -273,18 +272,12 @@ def summary(rows: list[dict]) -> str:
     shown = [key for key in keys if any(key in row for row in rows)]
     lines = aligned([["trial", "state", "step", *shown], *(_cells(row, shown) for row in rows)])
     lines += [f"{row['trial']}: {row['error']}" for row in rows if row["error"]]
-    if reports := [row["outdir"] for row in rows if _is_evaluated(row)]:
-        lines += ["", compare(reports, by_run=True)]
+    evaluated = [row["outdir"] for row in rows if RunDirectory(row["outdir"]).report_of(row.get("step"))]
+    if evaluated:
+        lines += ["", compare(evaluated, by_run=True)]
     return "\n".join(lines)
 
 # %% ../nbs/api/25_sweeps.ipynb #7c5b41d2
-def _is_evaluated(row) -> bool:
-    "Whether the report of the row's run is of its last step."
-    directory = RunDirectory(row["outdir"])
-    report = directory.reports().get(directory.report_path(), {"run": {}})
-    return "step" in row and report["run"].get("step") == row["step"]
-
-
 def _cells(row, shown):
     state = "failed" if row["error"] else "finished"
     values = (f"{row[key]:.3f}" if key in row else "-" for key in shown)
