@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib import metadata
 from pathlib import Path
 
 from .settings import ROWS, Settings, check_range, nearest
@@ -18,6 +19,14 @@ __all__ = ['recorded', 'check_config', 'check_same']
 DATA_KEYS = dict(
     data=str, fingerprint=str, images=int, image_shape=list, class_names=list, arch=str
 )
+def own_version() -> str:
+    "This package's version; 0 if it is imported from a source tree."
+    try:
+        return metadata.version("acgan_nb")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
 NOTES = {"hardware", "versions", "evaluation", "rollbacks"}  # recorded, but no settings
 NEEDED = (  # settings of the first version on
     "steps", "batch_size", "latent_dim", "learning_rate", "d_learning_rate", "beta_1",
@@ -132,7 +141,7 @@ def check_same(where, old: dict, new: dict):
 def without_place(value, config: dict):
     "A table in which folders of this machine have their names alone."
     text = json.dumps(value)
-    for path in (config["data"], config.get("init")):
-        if path and os.path.isabs(path):
+    for path in sorted(filter(None, (config["data"], config.get("init"))), key=len, reverse=True):
+        if os.path.isabs(path):
             text = text.replace(json.dumps(path)[1:-1], json.dumps(Path(path).name)[1:-1])
     return json.loads(text)

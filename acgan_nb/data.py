@@ -12,7 +12,7 @@ import io
 import math
 import os
 from contextlib import suppress
-from dataclasses import InitVar, dataclass, replace
+from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from fastcore.basics import patch
 from .arrays import as_images, as_labels, check_memory, class_ids, distinct_names
 from .arrays import labels_and_names, number_names
 from .settings import as_size, check_choice, check_range, check_value_range, choices
-from .sources import IMAGE_SUFFIXES  # noqa: F401 - imported from here by others
 from .sources import class_folders, find_folder, picture, with_channels
 from .sources import read_digits, read_folder
 from .tfds import read_tfds
@@ -84,6 +83,7 @@ class Dataset:
     value_range: InitVar[tuple | None] = None
     notes: tuple = ()  # what was done to the images when they were loaded, in lines
     is_subset: bool = False  # whether classes were chosen
+    reading: dict = field(default_factory=dict)  # `framing` and `value_range` of `load`
 
     def __post_init__(self, value_range):
         images = as_images(self.images, value_range)
@@ -164,8 +164,7 @@ def load(
     >>> load("digits", "test", classes=[3, 7])
     Dataset('digits', images (95, 8, 8, 1), 2 classes)
     """
-    if size is not None and not callable(size):
-        size = as_size(size)
+    size = size if size is None or callable(size) else as_size(size)
     check_choice("framing", framing, choices("framing"))
     if channels is not None:
         check_choice("channels", channels, (1, 3))
@@ -179,7 +178,8 @@ def load(
         found = read_digits(split, size, framing)
     else:
         found = read_tfds(title, split, classes, size, data_dir, framing, notes)
-    data = Dataset(*found, title, notes=tuple(notes), is_subset=is_subset)
+    how = dict(notes=tuple(notes), reading=dict(framing=framing, value_range=value_range))
+    data = Dataset(*found, title, is_subset=is_subset, **how)
     if channels is not None:
         data = replace(data, images=with_channels(data.images, channels))
     return data if classes is None else data.subset(classes)

@@ -19,7 +19,8 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image
 
-from .architectures import architecture
+from .architectures import architecture, ladder
+from .arrays import check_memory
 from .config import check_config, check_same
 from .data import image_grid
 from .gan import LOGS
@@ -131,6 +132,8 @@ def _checked_config(config):
     if list(architecture(config["arch"]).image_shape[:2]) != config["image_shape"][:2]:
         raise ValueError(f"arch {config['arch']!r} makes no {config['image_shape']} images")
     check_choice("mixed_precision", config["mixed_precision"], (True, False))  # no longer "auto"
+    arch, inputs = architecture(config["arch"]), config["latent_dim"] + len(config["class_names"])
+    check_memory("its generator", 4 * inputs, arch.generator[0].maps, *ladder(arch)[0])
     return config
 
 # %% ../nbs/api/16_directory.ipynb #05d8ad62

@@ -339,6 +339,11 @@ def _real_images(run: Run, train: Dataset | None, test: Dataset | None, data_dir
     return images, train, test
 
 # %% ../nbs/api/22_evaluation.ipynb #8b7ec678
+def _is_shipped(run) -> bool:
+    "Whether the run's directory is a part of the package."
+    return run.outdir is not None and results_folder() in Path(run.outdir).parents
+
+
 def _describe_run(run: Run) -> dict:
     "Which generator it is, and how it was sampled from."
     return {
@@ -454,7 +459,7 @@ def evaluate(
     options = check_evaluation(judge, feature_judge, **options)
     images, train, test = _real_images(run, train, test, data_dir)
     check_classes(train, test, options["pairs"])
-    judge = judge or judge_for(train, run.outdir)
+    judge = judge or judge_for(train, None if _is_shipped(run) else run.outdir)
     if not judge.fits(train):
         raise ValueError(f"judge {judge.name!r} was not trained on the classes of {train.name!r}")
     feature_judge = feature_judge or judge

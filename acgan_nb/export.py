@@ -14,7 +14,6 @@ import subprocess
 import tempfile
 import warnings
 import zipfile
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -22,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .config import without_place
+from .config import own_version, without_place
 from .settings import check_choice
 from .storage import check_writable, replacing
 
@@ -147,7 +146,7 @@ def about_run(run) -> dict:
     "What a file says about its generator: class names, step, version, settings; no folder's place."
     config = without_place(run.config, run.config)
     names = config.pop("class_names")
-    return dict(class_names=names, step=run.step, version=version("acgan_nb"), settings=config)
+    return dict(class_names=names, step=run.step, version=own_version(), settings=config)
 
 # %% ../nbs/api/29_export.ipynb #9c2f3fcc
 def _write_keras(generator, path, about):
@@ -325,7 +324,7 @@ def _write_generator(run, folder, runtime_bytes):
     folder.mkdir()
     bytes = export_generator(run, folder / "model.onnx").stat().st_size
     names, c = run.config["class_names"], run.config
-    directions, shares = latent_directions(run.generator)
+    directions, shares = latent_directions(run.generator, min(5, c["latent_dim"]))
     about = dict(class_names=names, image_shape=c["image_shape"], latent_dim=c["latent_dim"])
     about |= dict(latent=c["latent"], step=run.step, bytes=bytes, runtime_bytes=runtime_bytes)
     about |= dict(directions=directions.round(6).tolist(), shares=shares.round(6).tolist())

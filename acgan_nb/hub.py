@@ -111,14 +111,14 @@ def fetch(address) -> Path:
     weights, page = folder / FILES[1], folder / "report.html"  # which is made by an evaluation here
     with network_edge(f"hf://{name}") as library:
         options = dict(revision=revision, local_dir=folder)
-        if page.exists() and weights.exists():
-            before = weights.read_bytes()
-            library.snapshot_download(name, allow_patterns=list(FILES[:3]), **options)
-            if weights.read_bytes() == before:
-                return folder
-        page.unlink(missing_ok=True)
-        library.snapshot_download(name, allow_patterns=list(FILES), **options)
-    if not (folder / FILES[1]).is_file():
+        before = weights.read_bytes() if weights.is_file() else None
+        library.snapshot_download(name, allow_patterns=list(FILES[:3]), **options)
+        if not weights.is_file() or weights.read_bytes() != before:
+            for report in folder.glob("report*"):  # of the earlier weights
+                report.unlink()
+        if not page.exists():
+            library.snapshot_download(name, allow_patterns=[FILES[3]], **options)
+    if not weights.is_file():
         raise FileNotFoundError(f"hf://{name} holds no run of this package: it has no {FILES[1]}")
     return folder
 

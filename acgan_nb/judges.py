@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from scipy.special import softmax
 from tqdm import tqdm
 
-from .arrays import to_plain
+from .arrays import check_memory, to_plain
 from .data import Dataset, as_images, as_labels, from_pixels, load
 from .lite0 import lite0_network
 from .models import BatchNormalization
@@ -327,6 +327,7 @@ def _check_record(about: dict) -> dict:
         check_range("widths", width, 1, 4096, whole=True)
     if not 2 ** len(recipe["widths"]) <= recipe["size"]:
         raise ValueError(f"{len(recipe['widths'])} widths halve {recipe['size']} pixels away")
+    check_memory("its network", 2 * 4 * 9, sum(width**2 for width in recipe["widths"]))
     if channels not in (1, 3) or len(class_names) != len({str(n) for n in class_names}):
         raise ValueError("its channels or class names are not as they should be")
     return {"hash": None, "mirror": False, **about}
@@ -456,10 +457,10 @@ def _saved_judge(data, folder, recipe=None):
 
 # %% ../nbs/api/14_judges.ipynb #7c915d78
 def judge_for(data: Dataset, folder=None, recipe: Recipe | None = None) -> Judge:
-    """The shipped judge of this data set, or the one saved in `folder`, or one trained now.
+    """The shipped judge of this data set, or one saved in `folder` or above it, or one trained now.
 
     recipe: of the one to train; default `recipe_for(data)`. It is saved in `folder` and found there
-    by the next call with this data and recipe.
+    by the next call with this data and recipe. The folder above is that of trials, which share it.
 
     >>> judge_for(load("digits")).name
     'digits'
@@ -467,9 +468,11 @@ def judge_for(data: Dataset, folder=None, recipe: Recipe | None = None) -> Judge
     data = data.subset(range(data.num_classes))  # the labelled images
     if judge := _shipped_judge(data) or _saved_judge(data, folder, recipe):
         return judge
+    judge = None
     if folder is not None:
         check_writable(folder)
-    judge = train_judge(data, recipe or recipe_for(data), name="judge")
+        judge = _saved_judge(data, Path(folder).parent, recipe)
+    judge = judge or train_judge(data, recipe or recipe_for(data), name="judge")
     if folder is not None:
         save_judge(judge, folder)
     return judge

@@ -21,7 +21,7 @@ import numpy as np
 
 from .architectures import arch_for, architecture, check_sides, network_size
 from .arrays import to_plain
-from .config import recorded
+from .config import own_version, recorded
 from .data import Dataset, Stream, check_batch_size, check_outside, is_streamable, load
 from .devices import check_backend, data_parallel, has_bfloat16, has_gpu
 from .directory import RunDirectory
@@ -36,7 +36,7 @@ from .start import Start, check_source, kept_start, load_start
 __all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
 
 # %% ../nbs/api/19_plan.ipynb #43c865ad
-def check_fits(data, arch):
+def check_images(data, arch):
     "`ValueError` unless the images have the architecture's size and every class has images."
     (h, w), (height, width) = data.image_shape[:2], architecture(arch).image_shape[:2]
     if (h, w) != (height, width):
@@ -87,7 +87,7 @@ def as_dataset(
         data = data if classes is None else data.subset(classes)
         data = data if size is None else _resized(data, size, framing)
     arch = arch or arch_for(*data.image_shape[:2])
-    check_fits(data, arch)
+    check_images(data, arch)
     return data, arch
 
 # %% ../nbs/api/19_plan.ipynb #d902f68c
@@ -138,11 +138,7 @@ _SOURCE = _source()  # that which runs: it may be edited later
 
 def _versions():
     versions = {p: metadata.version(p) for p in ("keras", "numpy", keras.backend.backend())}
-    try:
-        own = metadata.version("acgan_nb")
-    except metadata.PackageNotFoundError:  # imported from a source tree
-        own = "0"
-    return {"python": platform.python_version(), **versions, "acgan_nb": f"{own}+{_SOURCE}"}
+    return {"python": platform.python_version(), **versions, "acgan_nb": f"{own_version()}+{_SOURCE}"}
 
 # %% ../nbs/api/19_plan.ipynb #e9cd5727
 @dataclass(frozen=True)
@@ -231,7 +227,9 @@ def check_fit(
     start = kept_start(s.init, directory) if resume else None
     if s.init and not start:
         check_source(s.init, directory)
-    values = (found := check_value_range(s.value_range)) and list(found)
+    reading = getattr(data, "reading", {})  # of a Dataset that `load` gave
+    values = reading.get("value_range") if s.value_range is None else s.value_range
+    values = (found := check_value_range(values)) and list(found)
     options = {name: getattr(s, name) for name in ("classes", "size", "data_dir", "framing")}
     data, arch = as_dataset(data, s.arch, value_range=values, **options)
     values = [*data.value_range] if getattr(data, "value_range", None) else values  # a stream's own
@@ -243,6 +241,8 @@ def check_fit(
     changed = dict(steps=steps, batch_size=batch_size, value_range=values)
     if getattr(data, "is_subset", False) and s.classes is None:
         changed["classes"] = list(data.class_names)  # so that the name of the data is enough
+    if s.framing == ROWS["framing"].default:
+        changed["framing"] = reading.get("framing", s.framing)
     changed["mixed_precision"] = _precision(s.mixed_precision, directory if resume else None)
     config = _configuration(data, arch, recorded(s) | changed)
     if s.init:

@@ -55,7 +55,7 @@ def _most_draws(model):
 
     def count():
         blank = [ops.zeros((1, *(n or 32 for n in x.shape[1:])), x.dtype) for x in model.inputs]
-        with keras.StatelessScope() as scope:
+        with keras.StatelessScope([(s, s.value) for s in states]) as scope:
             model(blank if len(blank) > 1 else blank[0], training=True)
         return [scope.get_current_value(state)[1] - state.value[1] for state in states]
 

@@ -111,6 +111,8 @@ def sample(self: Run, labels, count: int | None = None, seed: int = 0):
 def _class_ids(labels, count, names):
     "An integer array (N,) of ids in 0..K-1, or one line that says why not."
     labels, k = np.atleast_1d(as_array(labels, "labels must be a sequence of classes")), len(names)
+    if labels.dtype == object:  # e.g. of a data frame
+        labels = np.asarray(labels.tolist())
     if labels.dtype.kind == "U" and labels.ndim == 1:
         labels = np.array(ids_of(labels.tolist(), names))
     if count is not None:
@@ -325,8 +327,8 @@ def export_run(run: Run, folder, discriminator: bool = False) -> Path:
     copy.prepare()
     if copy.config_path.exists() and copy.read_config() != run.config:
         copy.clear()  # reports and grids of another run
-    for path in (copy.discriminator_path, copy.best_path):  # of an earlier copy
-        path.unlink(missing_ok=True)
+    for path in (copy.discriminator_path, copy.best_path, *_files_of_others(copy, run.step)):
+        path.unlink(missing_ok=True)  # of an earlier copy
     copy.write_config(run.config)
     copy.write_history(run.history)
     for path in [] if run.outdir is None else _files_about(run):
@@ -338,6 +340,13 @@ def export_run(run: Run, folder, discriminator: bool = False) -> Path:
     return copy.path
 
 # %% ../nbs/api/17_runs.ipynb #fab49df0
+def _files_of_others(copy, step):
+    "Reports of other steps, and all grids, in a copy of a run."
+    for path, report in copy.reports().items():
+        yield from (path, path.with_suffix(".html")) if report["run"]["step"] != step else ()
+    yield from copy.sheets()
+
+
 def _files_about(run):
     "Files of a run directory about this generator: reports, its last grid, the animation."
     directory = RunDirectory(run.outdir)

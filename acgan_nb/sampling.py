@@ -56,6 +56,11 @@ def inference(model, batches: int):
     return lambda x: keras.tree.map_structure(keras.ops.convert_to_numpy, model(x, training=False))
 
 # %% ../nbs/api/08_sampling.ipynb #b3f568a8
+def _batch_of(shape) -> int:
+    "How many images (N, H, W, C) go through a network at once; None: of unknown shape."
+    return 500 if shape is None else max(8, min(500, 2**19 // (shape[1] * shape[2])))
+
+
 def _finite(images):
     "The images; `ValueError` if there is NaN in them, which would become some grey."
     if not np.isfinite(images).all():
@@ -63,9 +68,10 @@ def _finite(images):
     return images
 
 # %% ../nbs/api/08_sampling.ipynb #f0b68c9e
-def generate(generator, z, labels, batch_size: int = 500):
+def generate(generator, z, labels, batch_size: int | None = None):
     """uint8 images (N, H, W, C) of latents z (N, latent_dim) and class ids (N,), in inference mode.
 
+    `batch_size`: images at once; default 500, or fewer if they have more than 32 x 32 pixels.
     Class ids must be below the generator's number of classes; this is not checked.
 
     >>> from acgan_nb.models import build_generator
@@ -76,14 +82,16 @@ def generate(generator, z, labels, batch_size: int = 500):
     if not len(z) or labels.min() < 0:
         raise ValueError("generate needs at least one z, and a class id of 0 and up for each")
     model = isinstance(generator, keras.Model)  # or any function of [z, labels] and training
-    parts = [slice(i, i + batch_size) for i in range(0, len(z), batch_size)]
+    count = batch_size or _batch_of(generator.output_shape if model else None)
+    parts = [slice(i, i + count) for i in range(0, len(z), count)]
     run = inference(addressable_copy(generator) if model else generator, len(parts))
     return np.concatenate([to_pixels(_finite(run([z[part], labels[part]]))) for part in parts])
 
 # %% ../nbs/api/08_sampling.ipynb #1b17bfe7
-def class_probabilities(discriminator, images, batch_size: int = 500):
+def class_probabilities(discriminator, images, batch_size: int | None = None):
     """P(C|X) by D of uint8 images (N, H, W, C), in inference mode: (N, K), rows sum to 1.
 
+    `batch_size`: as for `generate`.
     If the head's `gives_probabilities` is False, the rows are no probabilities of the classes: only their order counts.
 
     >>> from acgan_nb.models import build_discriminator
@@ -91,7 +99,8 @@ def class_probabilities(discriminator, images, batch_size: int = 500):
     (2, 10)
     """
     images = as_images(images)
-    parts = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
+    count = batch_size or _batch_of(images.shape)
+    parts = [images[i : i + count] for i in range(0, len(images), count)]
     run = inference(discriminator, len(parts))
     logits = (run(from_pixels(part))[1] for part in parts)
     return np.concatenate([softmax(each.astype("float64"), axis=1) for each in logits])

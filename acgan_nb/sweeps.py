@@ -23,6 +23,7 @@ from .cluster import ray_task, run_tasks
 from .data import Dataset
 from .directory import RunDirectory
 from .evaluation import evaluate as evaluate_run
+from .judges import RECIPES, judge_for
 from .report import save_report
 from .runs import Run, load_run
 from .settings import ROWS, check_range, settings_from
@@ -141,6 +142,19 @@ def _run_trial(data: Dataset, test: Dataset | None, outdir: Path, settings: dict
         save_report(run, {**report, "options": report_key(options)}, data)
 
 # %% ../nbs/api/25_sweeps.ipynb #b436f2f5
+def _train_judge(data: Dataset, outdir: Path):
+    "Leave the judge of all classes in the sweep's directory, where the trials find it."
+    judge_for(data, outdir)
+
+
+def _needs_judge(data, trials, options) -> bool:
+    "Whether a trial on all classes evaluates with a judge that does not come with the package."
+    shipped = any(recipe.data == data.name for recipe in RECIPES.values()) and not data.is_subset
+    reports = options is not None and options["judge"] is None
+    whole = [s for s in trials.values() if s.get("classes") is None]
+    return not shipped and any(reports or s.get("evaluate_every") for s in whole)
+
+
 def wait_for_lock(outdir, seconds=30):
     "Return when nobody holds the lock of a run directory, or after so many seconds."
     outdir.mkdir(exist_ok=True)
@@ -252,8 +266,10 @@ def sweep(
     with locked(outdir), ray_session() as ray:
         check_capacity(ray.nodes(), cpus, gpus)
         write_plan(outdir, data, trials, rungs, keep)
-        task = ray_task(ray, _run_trial, cpus, gpus, retries)
-        start = partial(task.remote, ray.put(data), ray.put(test))
+        task, images = ray_task(ray, _run_trial, cpus, gpus, retries), ray.put(data)
+        if _needs_judge(data, trials, options):  # one for all, so that distances can be compared
+            ray.get(ray_task(ray, _train_judge, cpus, gpus, retries).remote(images, outdir))
+        start = partial(task.remote, images, ray.put(test))
         train = partial(_train_all, ray, start, outdir, steps, options, jobs, verbose)
         errors = _train_to_rungs(train, outdir, trials, rungs, keep)
     return [_row(outdir, name, errors[name], rungs) for name in trials]

@@ -135,7 +135,7 @@ def _monitor(self: Training) -> Monitor:
     judge = judge_for(data, output and output.path)
     options = dict(pairs=possible_pairs(data), seed=c["seed"], feature_judge=self.plan.feature_judge)
     real = real_statistics(data, judge, **options)
-    c["evaluation"] = {"every": every, **describe(real, c["image_shape"])}
+    c["evaluation"] = {"every": int(every), **describe(real, c["image_shape"])}
     best = output and output.best_path
     return Monitor(real, every, c["steps"], best, stop=c["on_collapse"] == "stop")
 

@@ -12,7 +12,6 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from .arrays import to_plain
@@ -169,7 +168,8 @@ def load_test_split(data: Dataset, data_dir=None, settings=None) -> Dataset:
         raise ValueError("a test split needs data that load by name: arrays have no test split")
     *size, channels = data.image_shape
     options = dict(classes=list(data.class_names), size=size, channels=channels)
-    return load(data.name, "test", **options, data_dir=data_dir, **_values(settings or {}))
+    how = {**data.reading, **_values(settings or {})}  # as the training images were read
+    return load(data.name, "test", **options, data_dir=data_dir, **how)
 
 # %% ../nbs/api/24_trials.ipynb #acc2aaf3
 def evaluation_options(evaluate: bool | dict) -> dict | None:

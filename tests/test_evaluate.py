@@ -22,7 +22,7 @@ from acgan_nb.sampling import class_probabilities
 from acgan_nb.metrics import control
 from acgan_nb.monitor import CollapseWarning, real_statistics
 from acgan_nb.report import compare, save_report, summary
-from acgan_nb.directory import read_history
+from acgan_nb.directory import RunDirectory, read_history, step_of_sheet
 from acgan_nb.runs import Run, export_run, results_folder
 from acgan_nb.storage import load_variables, save_variables
 from acgan_nb.train import fit, load_run
@@ -549,6 +549,9 @@ def test_export_of_the_best_generator_is_of_its_step(tmp_path):
     ]
     whole = load_run(export_run(run, tmp_path / "whole"))
     assert whole.step == 9 and (tmp_path / "whole" / "report.json").exists()
+    export_run(best, tmp_path / "whole")  # over the copy of the last generator
+    assert not (tmp_path / "whole" / "report.json").exists()
+    assert [step_of_sheet(p) for p in RunDirectory(tmp_path / "whole").sheets()] == [0]
 
 
 def test_a_run_in_memory_can_be_kept(tmp_path, monkeypatch):
@@ -560,6 +563,16 @@ def test_a_run_in_memory_can_be_kept(tmp_path, monkeypatch):
     assert np.abs(far).max() <= 1
     with pytest.raises(ValueError, match="no directory to hold its report"):
         save_report(run, {}, DIGITS)
+
+
+def test_no_judge_is_written_into_the_package(tmp_path, monkeypatch):
+    "A shipped generator measured with images whose judge has to be trained."
+    seen, judge = [], judges.load_judge("digits")
+    monkeypatch.setattr(evaluation, "judge_for", lambda data, folder=None: seen.append(folder) or judge)
+    options = dict(train=Dataset(DIGITS.images, DIGITS.labels), test=TEST, samples=20, pairs=1, gan_train_seeds=0)
+    for run in (runs.load_pretrained("digits"), fit("digits", steps=1, outdir=tmp_path, verbose=False)):
+        evaluation.evaluate(run, **options)
+    assert seen == [None, tmp_path]
 
 
 def test_cosines_are_no_confidence(tmp_path):

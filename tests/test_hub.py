@@ -272,6 +272,9 @@ def test_an_evaluation_of_a_fetched_run_is_kept(pushed):
     weights.write_bytes(weights.read_bytes() + b" ")  # others: it is of the earlier ones
     assert (fetch("hf://user/digits") / "report.json").read_text() == "theirs"
     assert not (here / "report.html").exists()
+    (pushed / "report.json").unlink()
+    weights.write_bytes(weights.read_bytes() + b" ")  # pushed without a report
+    assert not (fetch("hf://user/digits") / "report.json").exists()
     (here / "report.html").write_text("mine")
     (here / weights.name).unlink()  # the user's tidying up: all is fetched again
     assert (fetch("hf://user/digits") / weights.name).read_bytes() == weights.read_bytes()

@@ -407,6 +407,22 @@ def test_a_judge_record_that_lies_is_one_line(change, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_networks_that_would_exhaust_the_memory(run, outdir, tmp_path, monkeypatch):
+    "They are refused before they are built."
+    config = json.loads((outdir / "config.json").read_text())
+    config |= dict(arch="image48x1024", image_shape=[48, 1024, 1], latent_dim=65535)
+    (outdir / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="its generator would take"):
+        RunDirectory(outdir).read_config()
+    judges.save_judge(judges.load_judge("digits"), tmp_path)
+    path = tmp_path / "digits.json"
+    recipe = {"size": 1023, "widths": [4095] * 9, "mirror": False}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"recipe": recipe}))
+    monkeypatch.setattr(os, "sysconf", lambda name: 2**16)  # 4 GiB
+    with pytest.raises(ValueError, match="its network would take 10 GiB"):
+        judges.load_judge("digits", tmp_path)
+
+
 @pytest.mark.parametrize("value", [7, [1.5], ["x"], [-1], {"a": 1}])
 def test_rollbacks_that_are_no_steps(value, run, outdir):
     config = json.loads((outdir / "config.json").read_text()) | {"rollbacks": value}

@@ -27,6 +27,7 @@ from acgan_nb.cluster import ray_session
 from acgan_nb.data import Dataset, load
 from acgan_nb.directory import RunDirectory
 from acgan_nb.judges import load_judge
+from acgan_nb.plan import check_fit
 from acgan_nb.runs import load_run
 from acgan_nb.storage import digest, locked, results_folder
 from acgan_nb.sweeps import (
@@ -247,6 +248,17 @@ def test_reports_arrays_and_relative_folders(cluster, tmp_path, monkeypatch):
     assert "GAN-test" in said[3] and said[5].startswith("seed=7 ") and "real digits" in said[6]
 
 
+def test_trials_share_one_judge(cluster, tmp_path):
+    "Of data without a shipped judge. `judge.json` says how long its training took."
+    digits = load("digits", classes=[3, 7])
+    data = Dataset(digits.images, digits.labels, digits.class_names)
+    options = dict(steps=1, evaluate_every=1, verbose=False)
+    rows = sweep(data, grid(seed=[0, 1]), tmp_path, **options)
+    assert [row["error"] for row in rows] == ["", ""]
+    found = [json.loads(path.read_text()) for path in tmp_path.rglob("judge.json")]
+    assert len(found) == 3 and len({(about["hash"], about["seconds"]) for about in found}) == 1
+
+
 @pytest.fixture
 def ctrl_c_works():
     "A job in the background is born ignoring it."
@@ -464,6 +476,10 @@ def test_test_images_are_read_as_the_training_images(no_training, tmp_path, monk
     run_trials(tmp_path / "wide", {"a": {"framing": "pad"}}, tmp_path / "runs", **options)
     expected = load(tmp_path / "wide", "test", size=16, framing="pad")
     assert (seen[0].images == expected.images).all() and (expected.images[:, 0] == 0).all()
+    padded = load(tmp_path / "wide", size=16, framing="pad")
+    assert (load_split(padded).images == expected.images).all()
+    assert check_fit(padded, batch_size=4).config["framing"] == "pad"
+    assert check_fit(padded.subset(["b"]), batch_size=4, framing="stretch").config["framing"] == "stretch"
 
 
 def test_a_diverging_run_does_not_stop_the_others(no_training, tmp_path, monkeypatch):

@@ -959,6 +959,14 @@ def test_a_stream_gives_the_same_images_in_any_order():
     check_fit(by_class, steps=2, evaluate_every=1)  # all classes are there
 
 
+def test_numbers_and_labels_of_numpy_and_pandas(tmp_path):
+    counts = dict(steps=np.int64(1), evaluate_every=np.int64(1), batch_size=np.int32(50))
+    run = fit("digits", **counts, outdir=tmp_path, verbose=False)
+    assert load_run(tmp_path).config["evaluation"]["every"] == 1
+    named = np.array(["3", "7"], object)  # a column of a data frame
+    assert (run.sample(named) == run.sample([3, 7])).all()
+
+
 def test_a_finished_run_needs_no_judge(outdir, monkeypatch):
     def judge_for(*_):
         raise AssertionError("trained for nothing")
