@@ -547,7 +547,7 @@ def test_export_of_the_best_generator_is_of_its_step(tmp_path):
         "report_best.html",
         "report_best.json",
     ]
-    whole = load_run(export_run(run, tmp_path / "whole"))
+    whole = load_run(export_run(load_run(run.outdir), tmp_path / "whole"))
     assert whole.step == 9 and (tmp_path / "whole" / "report.json").exists()
     export_run(best, tmp_path / "whole")  # over the copy of the last generator
     assert not (tmp_path / "whole" / "report.json").exists()
