@@ -248,8 +248,7 @@ def _plot(run, data, data_dir, coordinate):
 def _two_stage(run, judge, train, seed):
     "The paper's protocol for the Inception score, over the last and the best generator."
     from acgan_nb.directory import RunDirectory
-    from acgan_nb.evaluation import two_stage_inception_score
-    from acgan_nb.judges import judge_for
+    from acgan_nb.evaluation import judge_of, two_stage_inception_score
     from acgan_nb.runs import load_run
 
     which = {"last": False, "best": True}
@@ -257,7 +256,7 @@ def _two_stage(run, judge, train, seed):
         which.pop("best")
     ways = run.truncation, run.confidence
     runs = {name: load_run(run.outdir, best, *ways) for name, best in which.items()}
-    return two_stage_inception_score(runs, judge or judge_for(train, run.outdir), seed=seed)
+    return two_stage_inception_score(runs, judge or judge_of(run, train), seed=seed)
 
 # %% ../nbs/api/26_cli.ipynb #74340ad8
 @main.command("evaluate")

@@ -138,7 +138,7 @@ def ray_task(ray, function, cpus: float, gpus: float, retries: int):
     )
 
 # %% ../nbs/api/38_cluster.ipynb #5fe877a6
-def _error_line(ray, task):
+def error_line(ray, task):
     "Why a task failed, in one line; empty if it did not."
     try:
         ray.get(task)
@@ -157,7 +157,7 @@ def run_tasks(ray, submit: dict, jobs: int, board) -> dict:
             running |= {submit[n](): n for n in islice(waiting, jobs - len(running))}
             for task in ray.wait(list(running), timeout=1.0)[0]:
                 name = running.pop(task)
-                errors[name] = _error_line(ray, task)
+                errors[name] = error_line(ray, task)
                 board.finish(name, errors[name] or "finished")
             for name in running.values():
                 board.draw(name)

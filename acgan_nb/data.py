@@ -178,8 +178,8 @@ def load(
         found = read_digits(split, size, framing)
     else:
         found = read_tfds(title, split, classes, size, data_dir, framing, notes)
-    how = dict(notes=tuple(notes), reading=dict(framing=framing, value_range=value_range))
-    data = Dataset(*found, title, is_subset=is_subset, **how)
+    reading = dict(framing=framing, value_range=check_value_range(value_range))
+    data = Dataset(*found, title, None, tuple(notes), is_subset, reading)
     if channels is not None:
         data = replace(data, images=with_channels(data.images, channels))
     return data if classes is None else data.subset(classes)

@@ -132,8 +132,10 @@ def _checked_config(config):
     if list(architecture(config["arch"]).image_shape[:2]) != config["image_shape"][:2]:
         raise ValueError(f"arch {config['arch']!r} makes no {config['image_shape']} images")
     check_choice("mixed_precision", config["mixed_precision"], (True, False))  # no longer "auto"
-    arch, inputs = architecture(config["arch"]), config["latent_dim"] + len(config["class_names"])
-    check_memory("its generator", 4 * inputs, arch.generator[0].maps, *ladder(arch)[0])
+    arch, latent, classes = architecture(config["arch"]), config["latent_dim"], len(config["class_names"])
+    inputs = latent + classes * (config["label_input"] == "one_hot")
+    pixels = math.prod(ladder(arch)[0]) if config["linear"] == "maps" else 1
+    check_memory("its generator", 4 * inputs, arch.generator[0].maps, pixels)
     return config
 
 # %% ../nbs/api/16_directory.ipynb #05d8ad62

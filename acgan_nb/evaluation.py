@@ -191,7 +191,7 @@ def real_sampler(train: Dataset, count: int, least: int = 0):
     return draw
 
 # %% ../nbs/api/22_evaluation.ipynb #86b1cf3d
-def discriminator_accuracy(run: Run, images, labels, batch_size: int = 500) -> float:
+def discriminator_accuracy(run: Run, images, labels, batch_size: int | None = None) -> float:
     """Share of labelled uint8 images (N, H, W, C) whose largest class logit of D is their label's.
 
     `ValueError` if the run was loaded without a discriminator.
@@ -205,10 +205,9 @@ def discriminator_accuracy(run: Run, images, labels, batch_size: int = 500) -> f
     if run.discriminator is None:
         raise ValueError("this run has no discriminator: its directory holds no checkpoint")
     images = as_images(images)
-    labels = as_labels(labels, len(images))
-    images, labels = images[labels >= 0], labels[labels >= 0]
-    classes = class_probabilities(run.discriminator, images, batch_size).argmax(axis=1)
-    return float(np.mean(classes == labels))
+    known = (labels := as_labels(labels, len(images))) >= 0
+    classes = class_probabilities(run.discriminator, images[known], batch_size).argmax(axis=1)
+    return float(np.mean(classes == labels[known]))
 
 # %% ../nbs/api/22_evaluation.ipynb #a29d2e60
 def _copying(samples, held_out, training) -> dict:
@@ -338,12 +337,13 @@ def _real_images(run: Run, train: Dataset | None, test: Dataset | None, data_dir
     _check_same_data(train, test, run)
     return images, train, test
 
+# %% ../nbs/api/22_evaluation.ipynb #e6a10001
+def judge_of(run, train) -> Judge:
+    "`judge_for` images, kept in the run's directory, unless that is a part of the package."
+    shipped = run.outdir is not None and results_folder() in Path(run.outdir).parents
+    return judge_for(train, None if shipped else run.outdir)
+
 # %% ../nbs/api/22_evaluation.ipynb #8b7ec678
-def _is_shipped(run) -> bool:
-    "Whether the run's directory is a part of the package."
-    return run.outdir is not None and results_folder() in Path(run.outdir).parents
-
-
 def _describe_run(run: Run) -> dict:
     "Which generator it is, and how it was sampled from."
     return {
@@ -459,7 +459,7 @@ def evaluate(
     options = check_evaluation(judge, feature_judge, **options)
     images, train, test = _real_images(run, train, test, data_dir)
     check_classes(train, test, options["pairs"])
-    judge = judge or judge_for(train, None if _is_shipped(run) else run.outdir)
+    judge = judge or judge_of(run, train)
     if not judge.fits(train):
         raise ValueError(f"judge {judge.name!r} was not trained on the classes of {train.name!r}")
     feature_judge = feature_judge or judge

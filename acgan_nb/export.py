@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import warnings
 import zipfile
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from string import Template

@@ -112,10 +112,12 @@ def fetch(address) -> Path:
     with network_edge(f"hf://{name}") as library:
         options = dict(revision=revision, local_dir=folder)
         before = weights.read_bytes() if weights.is_file() else None
-        library.snapshot_download(name, allow_patterns=list(FILES[:3]), **options)
-        if not weights.is_file() or weights.read_bytes() != before:
-            for report in folder.glob("report*"):  # of the earlier weights
-                report.unlink()
+        try:
+            library.snapshot_download(name, allow_patterns=list(FILES[:3]), **options)
+        finally:
+            if not weights.is_file() or weights.read_bytes() != before:
+                for report in (*folder.glob("report*.json"), *folder.glob("report*.html")):
+                    report.unlink()  # of the earlier weights
         if not page.exists():
             library.snapshot_download(name, allow_patterns=[FILES[3]], **options)
     if not weights.is_file():

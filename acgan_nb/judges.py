@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from importlib import metadata
@@ -57,12 +58,8 @@ RECIPES = {
     "digits": Recipe("digits", 8, (32, 64), 400),
     "mnist": Recipe("mnist", 28, (16, 32, 64), 1500),
     "cifar10_16": Recipe("cifar10", 16, (32, 96, 192), 3120, mirror=True),
-    "cifar10_32": Recipe(
-        "cifar10", 32, (32, 96, 192), 3900, True, "cifar10_16", (0.1, 0.1), weight_decay=0.03
-    ),
-    "cifar10_64": Recipe(
-        "cifar10", 64, (64, 192, 256), 2730, True, None, (0.1, 0.03), weight_decay=0.03
-    ),
+    "cifar10_32": Recipe("cifar10", 32, (32, 96, 192), 3900, True, "cifar10_16", (0.1, 0.1), 0.03),
+    "cifar10_64": Recipe("cifar10", 64, (64, 192, 256), 2730, True, None, (0.1, 0.03), 0.03),
 }
 
 # %% ../nbs/api/14_judges.ipynb #0655edcf
@@ -168,9 +165,11 @@ def accuracy(self: Judge, images, labels) -> float:
 @patch
 def fits(self: Judge, data: Dataset) -> bool:
     "Whether it was trained on exactly these classes, and in colour if these images are."
-    if not self.about or self.about["class_names"] != list(data.class_names):
-        return False
-    return self.about["channels"] >= data.images.shape[-1]
+    return bool(self.about) and _is_of(self.about, data)
+
+
+def _is_of(about, data):
+    return about["class_names"] == list(data.class_names) and about["channels"] >= data.image_shape[2]
 
 # %% ../nbs/api/14_judges.ipynb #0655847f
 def _augment(padded, size, mirror, rng):
@@ -435,23 +434,19 @@ def recipe_for(data: Dataset) -> Recipe:
     return Recipe(data.name, side, widths, min(steps, max(200, 100 * labelled // 128)))
 
 # %% ../nbs/api/14_judges.ipynb #c44274cc
-def _shipped_judge(data):
-    "The shipped judge of this data set, nearest in image size; None if none fits."
+def shipped_judge(data: Dataset) -> str | None:
+    "Name of the shipped judge of this data set, nearest in image size; None if none fits."
     side = data.images.shape[1]
     for name in sorted(RECIPES, key=lambda name: abs(RECIPES[name].size - side)):
-        if RECIPES[name].data == data.name and (judge := load_judge(name)).fits(data):
-            return judge
+        if RECIPES[name].data == data.name and _is_of(read_json(FROZEN / f"{name}.json"), data):
+            return name
 
 
 def _saved_judge(data, folder, recipe=None):
     "The judge of exactly this data, and recipe if one is given, in `folder`; None if there is none."
     if folder is not None and (Path(folder) / "judge.json").exists():
-        try:
-            judge = load_judge("judge", folder)
-        except ValueError as error:  # e.g. killed between its two files
-            warnings.warn(f"{error}; it is trained again", stacklevel=3)
-            return None
-        of_data = judge.about["train_fingerprint"] == data.fingerprint
+        judge = load_judge("judge", folder)
+        of_data = judge.about.get("train_fingerprint") == data.fingerprint
         as_asked = recipe is None or judge.about["recipe"] == to_plain(asdict(recipe))
         return judge if of_data and as_asked else None
 
@@ -466,12 +461,18 @@ def judge_for(data: Dataset, folder=None, recipe: Recipe | None = None) -> Judge
     'digits'
     """
     data = data.subset(range(data.num_classes))  # the labelled images
-    if judge := _shipped_judge(data) or _saved_judge(data, folder, recipe):
-        return judge
+    if name := shipped_judge(data):
+        return load_judge(name)
+    try:
+        if judge := _saved_judge(data, folder, recipe):
+            return judge
+    except ValueError as error:  # e.g. killed between its two files
+        warnings.warn(f"{error}; it is trained again", stacklevel=2)
     judge = None
     if folder is not None:
         check_writable(folder)
-        judge = _saved_judge(data, Path(folder).parent, recipe)
+        with suppress(ValueError, OSError):  # another's file is none of ours
+            judge = _saved_judge(data, Path(folder).parent, recipe)
     judge = judge or train_judge(data, recipe or recipe_for(data), name="judge")
     if folder is not None:
         save_judge(judge, folder)

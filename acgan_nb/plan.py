@@ -95,7 +95,9 @@ def _resized(data: Dataset, size, framing) -> Dataset:
     "The data set in another size, with a note if its images have another shape."
     note = shape_note([data.image_shape[1::-1]] * len(data), size, framing)
     images = resize(data.images, size, framing)
-    return replace(data, images=images, notes=(*data.notes, note) if note else data.notes)
+    reading = {**data.reading, "framing": framing} if note else data.reading
+    notes = (*data.notes, note) if note else data.notes
+    return replace(data, images=images, notes=notes, reading=reading)
 
 
 def _from_arrays(data, value_range=None):
@@ -212,6 +214,14 @@ def _batch_size(data, given, replays) -> int:
     return data.batch_size
 
 # %% ../nbs/api/19_plan.ipynb #fb521980
+def _how_read(data, s) -> dict:
+    "`framing` and `value_range` of the images as they are, for config.json."
+    reading = getattr(data, "reading", {})  # of `load`, here or before
+    values = reading.get("value_range", getattr(data, "value_range", None))
+    values = check_value_range(s.value_range if values is None else values)
+    return dict(framing=reading.get("framing", s.framing), value_range=values and list(values))
+
+
 def check_fit(
     data, *, outdir=None, resume=True, callbacks=(), verbose=False, replays=None, **options
 ) -> Plan:
@@ -227,22 +237,16 @@ def check_fit(
     start = kept_start(s.init, directory) if resume else None
     if s.init and not start:
         check_source(s.init, directory)
-    reading = getattr(data, "reading", {})  # of a Dataset that `load` gave
-    values = reading.get("value_range") if s.value_range is None else s.value_range
-    values = (found := check_value_range(values)) and list(found)
     options = {name: getattr(s, name) for name in ("classes", "size", "data_dir", "framing")}
-    data, arch = as_dataset(data, s.arch, value_range=values, **options)
-    values = [*data.value_range] if getattr(data, "value_range", None) else values  # a stream's own
+    data, arch = as_dataset(data, s.arch, value_range=check_value_range(s.value_range), **options)
     evaluations = _check_evaluations(s, data) if s.evaluate_every else {}
     batch_size = _batch_size(data, s.batch_size, replays)
     per_epoch = check_batch_size(batch_size, len(data))
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
     check_range("steps", steps, 1, ROWS["steps"].below, whole=True)
-    changed = dict(steps=steps, batch_size=batch_size, value_range=values)
+    changed = dict(steps=steps, batch_size=batch_size, **_how_read(data, s))
     if getattr(data, "is_subset", False) and s.classes is None:
         changed["classes"] = list(data.class_names)  # so that the name of the data is enough
-    if s.framing == ROWS["framing"].default:
-        changed["framing"] = reading.get("framing", s.framing)
     changed["mixed_precision"] = _precision(s.mixed_precision, directory if resume else None)
     config = _configuration(data, arch, recorded(s) | changed)
     if s.init:

@@ -58,7 +58,8 @@ def inference(model, batches: int):
 # %% ../nbs/api/08_sampling.ipynb #b3f568a8
 def _batch_of(shape) -> int:
     "How many images (N, H, W, C) go through a network at once; None: of unknown shape."
-    return 500 if shape is None else max(8, min(500, 2**19 // (shape[1] * shape[2])))
+    known = shape is not None and None not in shape[1:3]
+    return max(8, min(500, 2**19 // (shape[1] * shape[2]))) if known else 500
 
 
 def _finite(images):
@@ -82,7 +83,7 @@ def generate(generator, z, labels, batch_size: int | None = None):
     if not len(z) or labels.min() < 0:
         raise ValueError("generate needs at least one z, and a class id of 0 and up for each")
     model = isinstance(generator, keras.Model)  # or any function of [z, labels] and training
-    count = batch_size or _batch_of(generator.output_shape if model else None)
+    count = batch_size or _batch_of(getattr(generator, "output_shape", None))
     parts = [slice(i, i + count) for i in range(0, len(z), count)]
     run = inference(addressable_copy(generator) if model else generator, len(parts))
     return np.concatenate([to_pixels(_finite(run([z[part], labels[part]]))) for part in parts])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,11 +20,11 @@ from fastcore.basics import patch
 
 from .arrays import class_ids, to_plain
 from .cluster import ProgressBoard, check_capacity, check_ray, check_resources, ray_session
-from .cluster import ray_task, run_tasks
+from .cluster import error_line, ray_task, run_tasks
 from .data import Dataset
 from .directory import RunDirectory
 from .evaluation import evaluate as evaluate_run
-from .judges import RECIPES, judge_for
+from .judges import judge_for, shipped_judge
 from .report import save_report
 from .runs import Run, load_run
 from .settings import ROWS, check_range, settings_from
@@ -147,12 +148,20 @@ def _train_judge(data: Dataset, outdir: Path):
     judge_for(data, outdir)
 
 
-def _needs_judge(data, trials, options) -> bool:
-    "Whether a trial on all classes evaluates with a judge that does not come with the package."
-    shipped = any(recipe.data == data.name for recipe in RECIPES.values()) and not data.is_subset
+def _share_judge(ray, make, images, outdir):
+    "Train the judge of the trials before them, so that their distances can be compared."
+    if images is None or shipped_judge(images):
+        return
+    if line := error_line(ray, make.remote(images, outdir)):
+        warnings.warn(f"each trial trains its own judge: {line}", stacklevel=3)
+
+
+def _common_images(data, trials, options) -> Dataset | None:
+    "The images of all trials that evaluate; None if these have different classes, or there are none."
     reports = options is not None and options["judge"] is None
-    whole = [s for s in trials.values() if s.get("classes") is None]
-    return not shipped and any(reports or s.get("evaluate_every") for s in whole)
+    asked = [s.get("classes") for s in trials.values() if reports or s.get("evaluate_every")]
+    if asked and all(to_plain(each) == to_plain(asked[0]) for each in asked):
+        return select_classes(data, asked[0])
 
 
 def wait_for_lock(outdir, seconds=30):
@@ -261,15 +270,13 @@ def sweep(
     trials = _with_rungs(name_trials(trials, common), rungs, keep)
     data = load_for_trials(data, outdir, {"arch": common.get("arch")}, size, data_dir, trials)
     steps, options, test = check_all(data, trials, evaluate, gpus, data_dir)
-    outdir = Path(outdir).expanduser().resolve()
-    make_folders(outdir, [outdir / name for name in trials])
+    make_folders(outdir := Path(outdir).expanduser().resolve(), [outdir / name for name in trials])
     with locked(outdir), ray_session() as ray:
         check_capacity(ray.nodes(), cpus, gpus)
         write_plan(outdir, data, trials, rungs, keep)
-        task, images = ray_task(ray, _run_trial, cpus, gpus, retries), ray.put(data)
-        if _needs_judge(data, trials, options):  # one for all, so that distances can be compared
-            ray.get(ray_task(ray, _train_judge, cpus, gpus, retries).remote(images, outdir))
-        start = partial(task.remote, images, ray.put(test))
+        task, make = (ray_task(ray, f, cpus, gpus, retries) for f in (_run_trial, _train_judge))
+        _share_judge(ray, make, _common_images(data, trials, options), outdir)
+        start = partial(task.remote, ray.put(data), ray.put(test))
         train = partial(_train_all, ray, start, outdir, steps, options, jobs, verbose)
         errors = _train_to_rungs(train, outdir, trials, rungs, keep)
     return [_row(outdir, name, errors[name], rungs) for name in trials]

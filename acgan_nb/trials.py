@@ -168,7 +168,7 @@ def load_test_split(data: Dataset, data_dir=None, settings=None) -> Dataset:
         raise ValueError("a test split needs data that load by name: arrays have no test split")
     *size, channels = data.image_shape
     options = dict(classes=list(data.class_names), size=size, channels=channels)
-    how = {**data.reading, **_values(settings or {})}  # as the training images were read
+    how = {**_values(settings or {}), **data.reading}  # as the training images were read
     return load(data.name, "test", **options, data_dir=data_dir, **how)
 
 # %% ../nbs/api/24_trials.ipynb #acc2aaf3

@@ -409,6 +409,7 @@ def test_a_judge_record_that_lies_is_one_line(change, tmp_path):
 
 def test_networks_that_would_exhaust_the_memory(run, outdir, tmp_path, monkeypatch):
     "They are refused before they are built."
+    monkeypatch.setattr(os, "sysconf", lambda name: 2**16)  # 4 GiB
     config = json.loads((outdir / "config.json").read_text())
     config |= dict(arch="image48x1024", image_shape=[48, 1024, 1], latent_dim=65535)
     (outdir / "config.json").write_text(json.dumps(config))
@@ -418,7 +419,6 @@ def test_networks_that_would_exhaust_the_memory(run, outdir, tmp_path, monkeypat
     path = tmp_path / "digits.json"
     recipe = {"size": 1023, "widths": [4095] * 9, "mirror": False}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"recipe": recipe}))
-    monkeypatch.setattr(os, "sysconf", lambda name: 2**16)  # 4 GiB
     with pytest.raises(ValueError, match="its network would take 10 GiB"):
         judges.load_judge("digits", tmp_path)
 

@@ -250,10 +250,8 @@ def test_reports_arrays_and_relative_folders(cluster, tmp_path, monkeypatch):
 
 def test_trials_share_one_judge(cluster, tmp_path):
     "Of data without a shipped judge. `judge.json` says how long its training took."
-    digits = load("digits", classes=[3, 7])
-    data = Dataset(digits.images, digits.labels, digits.class_names)
-    options = dict(steps=1, evaluate_every=1, verbose=False)
-    rows = sweep(data, grid(seed=[0, 1]), tmp_path, **options)
+    options = dict(steps=1, evaluate_every=1, verbose=False, classes=[3, 7])
+    rows = sweep("digits", grid(seed=[0, 1]), tmp_path, **options)
     assert [row["error"] for row in rows] == ["", ""]
     found = [json.loads(path.read_text()) for path in tmp_path.rglob("judge.json")]
     assert len(found) == 3 and len({(about["hash"], about["seconds"]) for about in found}) == 1
@@ -479,7 +477,9 @@ def test_test_images_are_read_as_the_training_images(no_training, tmp_path, monk
     padded = load(tmp_path / "wide", size=16, framing="pad")
     assert (load_split(padded).images == expected.images).all()
     assert check_fit(padded, batch_size=4).config["framing"] == "pad"
-    assert check_fit(padded.subset(["b"]), batch_size=4, framing="stretch").config["framing"] == "stretch"
+    assert check_fit(padded.subset(["b"]), batch_size=4, framing="stretch").config["framing"] == "pad"
+    wide = load(tmp_path / "wide", framing="pad")  # all are alike: nothing is padded
+    assert check_fit(wide, batch_size=4, size=16).config["framing"] == "crop"
 
 
 def test_a_diverging_run_does_not_stop_the_others(no_training, tmp_path, monkeypatch):
