@@ -112,13 +112,15 @@ def fetch(address) -> Path:
     with network_edge(f"hf://{name}") as library:
         options = dict(revision=revision, local_dir=folder)
         before = weights.read_bytes() if weights.is_file() else None
+        reports = [*folder.glob("report*.json"), *folder.glob("report*.html")]
+        wanted = FILES[:3] if page.exists() else FILES
         try:
-            library.snapshot_download(name, allow_patterns=list(FILES[:3]), **options)
+            library.snapshot_download(name, allow_patterns=list(wanted), **options)
         finally:
-            if not weights.is_file() or weights.read_bytes() != before:
-                for report in (*folder.glob("report*.json"), *folder.glob("report*.html")):
-                    report.unlink()  # of the earlier weights
-        if not page.exists():
+            if changed := not weights.is_file() or weights.read_bytes() != before:
+                for report in reports:  # of the earlier weights
+                    report.unlink()
+        if changed and reports:
             library.snapshot_download(name, allow_patterns=[FILES[3]], **options)
     if not weights.is_file():
         raise FileNotFoundError(f"hf://{name} holds no run of this package: it has no {FILES[1]}")
