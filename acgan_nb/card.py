@@ -20,7 +20,7 @@ from .hub import FILES, check_repository, needed, upload
 from .config import NEEDED, without_place
 from .settings import ROWS
 from .sources import write_png
-from .storage import one_line, read_json, set_variables, write_json
+from .storage import one_line, set_variables, write_json
 from .tables import markdown, read_report, remarks_on, table
 
 # %% auto #0
@@ -159,12 +159,12 @@ def card(name: str, config: dict, step: int, report=None, license="unknown") -> 
 
 # %% ../nbs/api/38_card.ipynb #bf9c8017
 def _report_of(run):
-    "The path of the run's report, or None."
+    "The run's report, of its last or of its best generator, or None."
     if run.outdir is None:
         return None
     directory, ways = RunDirectory(run.outdir), (run.truncation, run.confidence)
-    paths = [directory.report_path(best, *ways) for best in (False, True)]
-    return next((path for path in paths if directory.report_of(run.step, path)), None)
+    paths = (directory.report_path(best, *ways) for best in (False, True))
+    return next(filter(None, (directory.report_of(run.step, path) for path in paths)), None)
 
 
 def _sheet(run, columns=10, height=400):
@@ -184,9 +184,8 @@ def write_hub_folder(run, folder, name: str, license="unknown"):
     copy.write_history(run.history)
     save_tensors(folder / TENSORS, run.generator, run.step)
     write_png(folder / "samples.png", _sheet(run))
-    report = None
-    if path := _report_of(run):
-        write_json(folder / "report.json", without_place(read_json(path), run.config))
+    if report := _report_of(run):
+        write_json(folder / "report.json", without_place(report, run.config))
         report = read_report(folder)
     text = card(name, config, run.step, report, license)
     (folder / "README.md").write_text(text, encoding="utf-8")

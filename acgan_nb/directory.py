@@ -391,9 +391,10 @@ def reports(self: RunDirectory) -> dict[Path, dict]:
 
 @patch
 def report_of(self: RunDirectory, step, path=None) -> dict | None:
-    "The report in `path` (default: `report.json`) if it is of this step."
-    report = self.reports().get(path or self.report_path())
-    return report if report and report["run"]["step"] == step else None
+    "The report in `path` (default: `report.json`) if it can be read and is of this step."
+    with suppress(ValueError, OSError):
+        report = read_json(path or self.report_path(), _with_step)
+        return report if report["run"]["step"] == step else None
 
 
 def _with_step(report):

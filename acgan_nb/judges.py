@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from importlib import metadata
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
 import keras
@@ -326,7 +327,7 @@ def _check_record(about: dict) -> dict:
         check_range("widths", width, 1, 4096, whole=True)
     if not 2 ** len(recipe["widths"]) <= recipe["size"]:
         raise ValueError(f"{len(recipe['widths'])} widths halve {recipe['size']} pixels away")
-    check_memory("its network", 2 * 4 * 9, sum(width**2 for width in recipe["widths"]))
+    check_memory("its network", 4 * 9, sum(b * (a + b) for a, b in pairwise((16, *recipe["widths"]))))
     if channels not in (1, 3) or len(class_names) != len({str(n) for n in class_names}):
         raise ValueError("its channels or class names are not as they should be")
     return {"hash": None, "mirror": False, **about}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .settings import check_choice
-from .storage import folder_name, read_json
+from .storage import folder_name, read_json, write_rows
 
 # %% auto #0
 __all__ = ['MEASURE_ROWS', 'MEASURES', 'table', 'markdown', 'summary', 'compare', 'over_seeds', 'welch', 'significance']
@@ -253,10 +253,23 @@ def compare(folders, by_run: bool = False) -> str:
     rows = table(columns, (*MEASURE_ROWS, *COUNT_ROWS))
     return "\n".join(aligned(list(zip(*rows)) if by_run else rows))
 
+# %% ../nbs/api/35_tables.ipynb #7152abec
+def mean_and_std(values, form=".1f") -> str:
+    "Mean ± sample standard deviation of values (n,) as text; of one value that value."
+    spread = f" ± {np.std(values, ddof=1):{form}}" if len(values) > 1 else ""
+    return f"{np.mean(values):{form}}{spread}"
+
 # %% ../nbs/api/35_tables.ipynb #ec082f3a
-SEED_MEASURES = (
-    "gan_test", "gan_train", "frechet_distance", "kernel_distance", "precision", "recall", "ms_ssim",
-)
+SEED_COLUMNS = {  # a measure of a seed: title and format
+    "gan_test": ("GAN-test", ".2%"),
+    "gan_train": ("GAN-train", ".2%"),
+    "frechet_distance": ("Fréchet", ".3f"),
+    "kernel_distance": ("kernel", ".4f"),
+    "precision": ("precision", ".3f"),
+    "recall": ("recall", ".3f"),
+    "ms_ssim": ("MS-SSIM", ".3f"),
+    "lowest_class": ("GAN-test, lowest class", ".1%"),
+}
 
 
 def seed_reports(folder: Path, way="") -> list[dict]:
@@ -275,15 +288,37 @@ def seed_reports(folder: Path, way="") -> list[dict]:
 def _seed_row(report: dict) -> dict:
     "The row of one report in `seeds.csv`."
     run, found = report["run"], report["generated"]
+    found = {**found, "lowest_class": min(found["gan_test_by_class"])}
     row = {"seed": int(run["seed"]), "steps": int(run["step"])}
-    row |= {key: found[key] for key in SEED_MEASURES}
-    return row | {"lowest_class": min(found["gan_test_by_class"])}
+    return row | {key: found[key] for key in SEED_COLUMNS}
 
 
 def read_seeds(folder: Path, way="") -> dict:
     "{column: value of each seed (n,)} of the reports in `seed_reports`."
     rows = [_seed_row(report) for report in seed_reports(folder, way)]
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+
+
+def write_seeds(folder: Path, way=""):
+    "Write `seeds{way}.csv`: a row for each of `seed_reports`."
+    write_rows(folder / f"seeds{way}.csv", [_seed_row(report) for report in seed_reports(folder, way)])
+
+
+def seed_lines(found: dict) -> list[list[str]]:
+    """A line of text for each seed and one for their mean ± standard deviation: seed, `SEED_COLUMNS`.
+
+    `found`: from `read_seeds`.
+
+    >>> from acgan_nb.storage import results_folder
+    >>> [line[:2] for line in seed_lines(read_seeds(results_folder("mnist")))][2:]
+    [['2', '99.69%'], ['**mean ± sd**', '**99.66% ± 0.10%**']]
+    """
+    forms = {key: form for key, (_, form) in SEED_COLUMNS.items()}
+    columns = [[f"{v:.0f}" for v in found["seed"]]]
+    columns += [[f"{v:{form}}" for v in found[key]] for key, form in forms.items()]
+    mean = ["mean ± sd", *(mean_and_std(found[key], form) for key, form in forms.items())]
+    lines = [list(line) for line in zip(*columns)]
+    return lines + [[f"**{cell}**" for cell in mean]] * (len(lines) > 1)
 
 # %% ../nbs/api/35_tables.ipynb #6261ad60
 _COLUMNS = {  # a measure of a row: title and format
@@ -316,12 +351,6 @@ def over_seeds(rows: list[dict]) -> list[list[str]]:
 def values_of(rows, trial, measure):
     "The measure of each run of a trial, (n,)."
     return np.array([row[measure] for row in rows if row["trial"] == trial])
-
-
-def mean_and_std(values, form=".1f") -> str:
-    "Mean ± sample standard deviation of values (n,) as text; of one value that value."
-    spread = f" ± {np.std(values, ddof=1):{form}}" if len(values) > 1 else ""
-    return f"{np.mean(values):{form}}{spread}"
 
 # %% ../nbs/api/35_tables.ipynb #19442fd9
 def welch(rows: list[dict], baseline: str, measures=MEASURES) -> dict:
