@@ -474,10 +474,9 @@ def test_values_of_a_grid():
 
 
 def test_command_of_a_weight_that_is_the_default_only_alone(tmp_path):
-    run = fit("digits", steps=1, class_weight=0.5, g_class_weight=1.0, verbose=False)
-    assert "--class-weight 0.5 --g-class-weight 1.0" in train_command(run.config)
-    run = fit("digits", steps=1, class_weight=0.5, verbose=False)
-    assert "g-class-weight" not in train_command(run.config)
+    both = check_fit("digits", class_weight=0.5, g_class_weight=1.0)
+    assert "--class-weight 0.5 --g-class-weight 1.0" in train_command(both.config)
+    assert "g-class-weight" not in train_command(check_fit("digits", class_weight=0.5).config)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from acgan_nb.models import (
     build_generator,
 )
 from acgan_nb.monitor import CollapseWarning
+from acgan_nb.plan import check_fit
 from acgan_nb.runs import build_gan, load_run
 from acgan_nb.train import fit
 
@@ -355,7 +356,7 @@ def test_tensorboard_has_the_history_at_its_steps(at_once, tmp_path):
     ],
 )
 def test_batches_of_the_wrong_kind(images, labels, line):
-    gan = build_gan(fit("digits", steps=1, verbose=False).config)
+    gan = build_gan(check_fit("digits").config)
     with pytest.raises(ValueError, match=line):
         gan.fit(images, labels, batch_size=2, verbose=0)
 

@@ -24,6 +24,7 @@ from PIL import Image
 
 from acgan_nb import data, judges, runs, train
 from acgan_nb.monitor import CollapseWarning, RealStatistics
+from acgan_nb.plan import check_fit
 from acgan_nb.runs import RunDirectory, load_run
 from acgan_nb.storage import digest, load_variables, locked, seal
 from acgan_nb.train import Diverged, Stopped, fit
@@ -159,12 +160,18 @@ def test_ctrl_c_in_the_same_process(outdir):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_training_in_a_thread_leaves_signals_alone():
-    done = []
-    worker = threading.Thread(target=lambda: done.append(fit("digits", steps=1, **FEW)))
+def test_training_in_a_thread_leaves_signals_alone(tmp_path):
+    def look(batch, logs):
+        seen.append([signal.getsignal(name) for name in names])
+
+    names, seen = (signal.SIGINT, signal.SIGTERM), []
+    before = [signal.getsignal(name) for name in names]
+    watcher = keras.callbacks.LambdaCallback(on_train_batch_end=look)
+    options = dict(outdir=tmp_path, callbacks=[watcher], **FEW)
+    worker = threading.Thread(target=lambda: fit("digits", steps=1, **options))
     worker.start()
     worker.join()
-    assert done
+    assert seen == [before] and RunDirectory(tmp_path).find_checkpoint().step == 1
 
 
 def poison(at, value=np.nan):
@@ -335,8 +342,9 @@ def test_a_checkpoint_that_tells_anything(run, tmp_path_factory, draw):
     except ValueError as error:
         assert "not a checkpoint" in str(error) and "\n" not in str(error)
     else:  # accepted: it is of the right kind
-        kinds = {"step": int, "seconds": (int, float), "monitor": (dict, type(None))}
-        assert key not in kinds or type(about[key]) is not bool and isinstance(about[key], kinds[key])
+        kinds = dict(step=int, seconds=(int, float), monitor=(dict, type(None)))
+        kinds |= dict(config=dict, history=dict)  # and of the run: see the checks of `config.json`
+        assert type(about[key]) is not bool and isinstance(about[key], kinds[key]), key
 
 
 @settings(**LENIENT)
@@ -455,7 +463,7 @@ def test_a_keras_file_with_code_is_refused_and_ours_has_none(tmp_path):
     trap.save(tmp_path / "trap.keras")
     with pytest.raises(ValueError, match="[Ll]ambda"):
         keras.models.load_model(tmp_path / "trap.keras")
-    gan = runs.build_gan(fit("digits", steps=1, **FEW).config)
+    gan = runs.build_gan(check_fit("digits", steps=1).config)
     gan.save(tmp_path / "gan.keras")
     again = keras.models.load_model(tmp_path / "gan.keras")  # safe mode is Keras' default
     assert digest(again.generator.weights) == digest(gan.generator.weights)
@@ -479,8 +487,8 @@ def test_no_module_uses_what_runs_code_from_files():
 # --- 2,000 steps ---
 
 
-def test_resources_stay_flat():
-    "After warm-up neither memory, file handles nor threads grow."
+def test_resources_stay_flat(tmp_path):
+    "After warm-up neither memory, file handles nor threads grow, with files written all the time."
     process, seen = psutil.Process(), []
 
     def look(batch, logs):
@@ -489,7 +497,8 @@ def test_resources_stay_flat():
             seen.append((process.memory_info().rss, *counts))
 
     watcher = keras.callbacks.LambdaCallback(on_train_batch_end=look)
-    fit("digits", arch="tiny", steps=2000, batch_size=20, callbacks=[watcher], verbose=False)
+    often = dict(outdir=tmp_path, save_every=50, log_every=50, callbacks=[watcher], verbose=False)
+    fit("digits", arch="tiny", steps=2000, batch_size=20, **often)
     memory, files, threads = np.array(seen[2:]).T
     assert memory[-1] < 1.05 * memory[0], memory / 2**20
     assert files.max() <= files[0] + 2 and threads.max() <= threads[0] + 2
