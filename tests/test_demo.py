@@ -259,7 +259,7 @@ def test_controls(opened, run):
     assert near(canvas(page, ".ag-row"), np.concatenate(row, axis=1))
     page.click("text=Reset")
     move(page, "Truncation", 1)
-    assert abs(latent(page)).max() <= 1 and page.locator("output").last.text_content() == "±1.0"
+    assert abs(latent(page)).max() <= 1 and page.locator(".ag-value").last.text_content() == "±1.0"
     page.evaluate("acgan.limit = 3")  # what the seed 5 gives in Python, truncated by the page
     z = draw_latents(1, 100, seed=5)[0].tolist()
     ours = latent(page, f"(acgan.limit = 0.8, acgan.latent(Float64Array.from({z})))")

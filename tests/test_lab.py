@@ -379,6 +379,42 @@ def train_to(tab, steps):
     }
 
 
+def draw_with_the_pointer(tab):
+    "How many points there are after the left button, the right one, and much drawing; what is said."
+    count = "document.querySelector('.lab-note a').hash.split('points=')[1]?.length / 5 || 0"
+    box, found = tab.locator(".lab-plane").bounding_box(), []
+    tab.get_by_role("button", name="Clear the drawing").click()
+    x, y, side = box["x"], box["y"], box["width"]
+    for button in ("left", "right"):
+        tab.mouse.move(x + 0.2 * side, y + 0.5 * side)
+        tab.mouse.down(button=button)
+        tab.mouse.move(x + 0.8 * side, y + 0.5 * side, steps=300)
+        tab.mouse.up(button=button)
+        found.append(tab.evaluate(count))
+    tab.mouse.down()
+    for k in range(20):
+        tab.mouse.move(x + (0.2 + 0.6 * (k % 2)) * side, y + (0.1 + 0.04 * k) * side, steps=60)
+    tab.mouse.up()
+    return [*found, tab.evaluate(count), tab.text_content(".lab-hidden"), tab.is_visible("text=is full")]
+
+
+def follow_links(tab):
+    "Where the lab is after a link to the game that is played: from the text, and its own."
+    tab.evaluate("""() => {
+        const words = '<p><a href="#lab=pinwheel">asked</a></p><div style="height: 3000px"></div>';
+        document.body.insertAdjacentHTML("beforeend", words);
+    }""")
+    tab.click("text=Step")
+    places = []
+    for name in ("Link to these settings", "asked", "asked"):
+        tab.get_by_role("link", name=name, exact=True).click()
+        top = "document.querySelector('.acgan-lab').getBoundingClientRect().top"
+        step = tab.get_attribute(".acgan-lab", "data-step")
+        places.append((abs(tab.evaluate(top)) < 2, step))
+        tab.mouse.wheel(0, 400)
+    return places
+
+
 @pytest.fixture(scope="module")
 def journey(served, steps):
     "What a visitor with a phone sees, from opening the page to drawing points."
@@ -426,6 +462,14 @@ def journey(served, steps):
             links.append(tab.get_by_role("link", name="Link to these settings").get_attribute("href"))
         tab.click("text=Step")
         seen["fewer classes"] = [*links, tab.text_content("[data-term=class_real]")]
+        seen["strokes"] = draw_with_the_pointer(tab)
+        tab.evaluate("location.hash = '#lab=drawn'")
+        seen["kept"] = tab.get_by_role("link", name="Link to these settings").get_attribute("href")
+        tab.click("text=Step")
+        tab.select_option("select[name=data]", "pinwheel")
+        seen["said"] = tab.text_content(".lab-hidden")
+        seen["asked"] = follow_links(tab)
+        seen["names"] = tab.get_by_role("checkbox", name="source_real").count()
         browser.close()
     return seen
 
@@ -470,3 +514,23 @@ def test_browser_carries_settings_in_the_link_and_draws_with_keys(journey):
     six, three, loss = journey["fewer classes"]
     assert re.search(r"points=(0\w{4}){8}(5\w{4}){8}$", six) and re.search(r"points=(0\w{4}){8}$", three)
     assert float(loss) > 0  # no point of a class that is no more
+
+
+@needs_node
+def test_browser_draws_with_the_pointer_until_the_drawing_is_full(journey):
+    left, right, full, said, visible = journey["strokes"]
+    assert 40 < left < 90 and left == right  # a stroke of 1.3 units, a spot of two points every 0.03
+    assert 490 < full <= 500 and said == "The drawing is full: 500 points." and visible
+
+
+@needs_node
+def test_browser_keeps_a_drawing_and_says_what_there_is(journey):
+    assert re.fullmatch(r"#lab=drawn;(.*;)?points=(\d\w{4}){490,500}", journey["kept"])
+    assert "(pinwheel, " in journey["said"] and journey["said"].endswith("before the first step.")
+    assert journey["names"] == 1
+
+
+@needs_node
+def test_browser_goes_to_the_game_that_a_link_asks_for(journey):
+    (_, by_own), (near, asked), (again, _) = journey["asked"]
+    assert by_own == "1" and asked == "0" and near and again

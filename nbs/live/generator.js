@@ -78,15 +78,21 @@
     return new Uint8Array(await new Blob(parts).arrayBuffer());
   }
 
-  let runtime, failures = 0; // one runtime for all generators of a page
+  let runtime, ready = false, failures = 0, bytesOfRuntime = 0; // one for all generators of a page
+  const listeners = new Set(); // those who wait for its bytes
 
-  function loadRuntime(progress) {
+  function loadRuntime() {
     runtime ??= (async () => {
       const folder = new URL("runtime/", HERE);
+      bytesOfRuntime = 0;
       const again = failures ? `?${failures}` : ""; // browsers remember an import that failed
       const ort = await import(new URL(`ort.js${again}`, folder));
       ort.env.wasm.numThreads = 1;
-      ort.env.wasm.wasmBinary = await read(new URL("ort.wasm", folder), progress);
+      ort.env.wasm.wasmBinary = await read(new URL("ort.wasm", folder), (bytes) => {
+        bytesOfRuntime += bytes;
+        listeners.forEach((tell) => tell());
+      });
+      ready = true;
       return ort;
     })();
     runtime.catch(() => { runtime = undefined; failures++; }); // so that the next click tries again
@@ -116,13 +122,19 @@
       const answer = await fetch(new URL("model.json", this.folder));
       if (!answer.ok) throw new Error(`${answer.url} is missing (${answer.status})`);
       this.about = await answer.json();
-      const total = this.about.bytes + (runtime ? 0 : this.about.runtime_bytes);
-      let done = 0;
-      const more = (bytes) => progress((done += bytes), total);
-      const parts = [loadRuntime(more), read(new URL("model.onnx", this.folder), more)];
-      const [ort, model] = await Promise.all(parts);
-      this.ort = ort;
-      this.session = await ort.InferenceSession.create(model);
+      const fresh = !ready, total = this.about.bytes + (fresh ? this.about.runtime_bytes : 0);
+      let own = 0;
+      const tell = () => progress(own + (fresh ? bytesOfRuntime : 0), total);
+      const more = (bytes) => { own += bytes; if (listeners.has(tell)) tell(); };
+      listeners.add(tell);
+      try {
+        const parts = [loadRuntime(), read(new URL("model.onnx", this.folder), more)];
+        const [ort, model] = await Promise.all(parts);
+        this.ort = ort;
+        this.session = await ort.InferenceSession.create(model);
+      } finally {
+        listeners.delete(tell); // after a failure the rest of a file may still come
+      }
     }
 
     /** As `Widget.sample`. */
@@ -161,7 +173,7 @@
   class Widget {
     constructor(root) {
       this.id = `acgan-${++count}`;
-      this.name = root.dataset.model.replace(/\/$/, "").split("/").pop();
+      this.name = decodeURIComponent(root.dataset.model.replace(/\/$/, "").split("/").pop());
       this.folder = new URL(root.dataset.model.replace(/\/?$/, "/"), HERE);
       this.generator = new Generator(this.folder);
       this.classes = JSON.parse(root.dataset.classes);
@@ -173,7 +185,7 @@
 
     build(root, size) {
       this.root = root;
-      this.image = make("canvas", { class: "ag-image", hidden: true, role: "img" });
+      this.image = make("canvas", { class: "ag-image", hidden: true, role: "img", "aria-label": "Generated image" });
       this.poster = make("img", {
         class: "ag-poster", src: new URL("poster.png", this.folder),
         alt: `Generated images of ${this.name}: a class per column, a style per row`, width: 400, height: 400,
@@ -185,7 +197,8 @@
       this.timing = make("span"); // changes at every image, so it is not read out
       const line = make("p", { class: "ag-status" }, this.status, this.timing);
       const stage = make("div", { class: "ag-stage" }, this.poster, this.image, this.start, this.bar);
-      this.row = make("canvas", { class: "ag-row", role: "img", onclick: (e) => this.pick(e) });
+      const row = { class: "ag-row", role: "img", "aria-label": this.title() };
+      this.row = make("canvas", { ...row, onclick: (e) => this.pick(e) });
       this.row.style.aspectRatio = `${this.shown()} / 1`;
       this.row.style.backgroundImage = `url("${this.poster.src}")`; // its first row, until there is more
       this.rowTitle = make("p", { class: "ag-title" }, this.title());
@@ -217,9 +230,12 @@
 
     slider(text, options, change) {
       const id = `${this.id}-${text.replace(/\W+/g, "-").toLowerCase()}`;
-      const value = make("output", { for: id });
+      const value = make("span", { class: "ag-value", "aria-hidden": "true" }); // the input says it
       const input = make("input", { type: "range", id, ...options });
-      const say = () => { value.textContent = change(Number(input.value)); };
+      const say = () => {
+        value.textContent = change(Number(input.value));
+        input.setAttribute("aria-valuetext", value.textContent);
+      };
       input.addEventListener("input", () => { say(); this.refresh(); });
       input.reset = () => { input.value = options.value; say(); };
       say();
@@ -404,6 +420,7 @@
       if (!quick) this.row.style.aspectRatio = `${count * w} / ${h}`;
       this.row.classList.toggle("ag-stale", Boolean(quick));
       this.paint(this.image, [pixels.subarray(count * size)]);
+      this.image.setAttribute("aria-label", `Generated image of class ${this.classes[label]}`);
       this.poster.hidden = this.start.hidden = true;
       this.image.hidden = false;
       this.root.classList.remove("ag-failed");
@@ -415,7 +432,6 @@
 
     describe(count) {
       const name = this.classes[this.label];
-      this.image.setAttribute("aria-label", `Generated image of class ${name}`);
       const title = this.still ? `A walk from one latent vector to another, ${name}` : this.title();
       this.rowTitle.textContent = title;
       this.row.setAttribute("aria-label", this.still ? title : `${title}: ${this.classes.slice(0, count).join(", ")}`);

@@ -114,21 +114,29 @@ class Lab {
   }
 
   read(text) {
-    const { settings, drawn } = from_link(text);
+    const { settings, drawn } = from_link(text), own = settings.data === "drawn";
+    if (own && drawn.labels.length) this.drawn = drawn; // a link without points keeps those there are
+    if (own) settings.classes = Math.max(settings.classes, this.drawn_classes());
     this.settings = settings;
-    if (settings.data === "drawn") this.drawn = drawn;
+  }
+
+  /** The number of classes that the drawing needs. */
+  drawn_classes() {
+    return Math.max(2, Math.max(-1, ...this.drawn.labels) + 1);
   }
 
   // ---- The game ----
 
   restart() {
-    this.pause();
+    const first = !this.state;
+    this.stop();
     this.state = new_game(this.settings);
     this.collect();
     [this.curve, this.shares, this.logs] = [new Curve(), new Curve(), null];
     this.said = 0;
     this.measure();
     this.show();
+    if (!first) this.say();
   }
 
   /** Real points to train on, and others to measure with. */
@@ -159,17 +167,18 @@ class Lab {
     this.request = requestAnimationFrame(() => this.frame());
   }
 
-  pause() {
+  stop() {
     this.playing = false;
     cancelAnimationFrame(this.request);
-    if (this.state?.step) this.say();
   }
 
   toggle() {
-    if (this.playing) this.pause();
+    const played = this.playing;
+    if (played) this.stop();
     else this.play();
     if (this.state.step) this.measure();
     this.show();
+    if (played) this.say();
   }
 
   one_step() {
@@ -206,8 +215,8 @@ class Lab {
 
   stage() {
     this.plane = element("canvas", {
-      class: "lab-plane", role: "img", pointerdown: (e) => this.draw(e),
-      pointermove: (e) => e.buttons && this.draw(e), keydown: (e) => this.key(e),
+      class: "lab-plane", role: "img", pointerdown: (e) => { this.spot = null; this.draw(e); },
+      pointermove: (e) => this.draw(e), keydown: (e) => this.key(e),
       focus: () => { this.cursor ??= [0, 0]; this.show(); }, blur: () => this.show(),
     });
     this.keys = element("div", { class: "lab-row" });
@@ -217,7 +226,7 @@ class Lab {
     this.step_button = button("Step", () => this.one_step());
     const reset = button("Reset", () => this.restart());
     this.clear = button("Clear the drawing", () => this.erase(), { hidden: true });
-    this.counter = element("output", { "aria-label": "steps" });
+    this.counter = element("span", { class: "lab-counter" }); // too fast to be read out
     this.live = element("p", { class: "lab-hidden", "aria-live": "polite" });
     const buttons = element("div", { class: "lab-buttons" },
       this.play_button, this.step_button, reset, this.counter);
@@ -239,7 +248,8 @@ class Lab {
     this.link.textContent = this.compact ? "Open this game in the lab" : "Link to these settings";
     const copy = () => navigator.clipboard?.writeText(this.link.href).catch(() => {});
     if (!this.compact) this.link.addEventListener("click", copy);
-    return element("div", { class: "lab-row lab-note" }, this.link, this.clear);
+    this.full = element("span", {}, `The drawing is full: ${MOST_DRAWN} points.`);
+    return element("div", { class: "lab-row lab-note" }, this.link, this.clear, this.full);
   }
 
   controls() {
@@ -262,10 +272,11 @@ class Lab {
   term(name) {
     const [words, color, dash] = WORDS[name];
     const box = element("input", { type: "checkbox", name, change: () => this.change() });
-    const value = element("output", { "data-term": name });
+    const value = element("span", { class: "lab-value", "data-term": name });
     this.inputs[name] = box;
     const text = element("span", {}, element("code", {}, name), element("small", {}, words));
-    return element("label", { class: "lab-term" }, box, stroke(color, dash), text, value);
+    const label = element("label", {}, box, stroke(color, dash), text);
+    return element("div", { class: "lab-term" }, label, value);
   }
 
   field(name) {
@@ -302,7 +313,7 @@ class Lab {
     const given = Object.fromEntries(Object.keys(FIELDS).map((field) => [field, value(field)]));
     if (name === "data") delete given.classes; // a drawing has those of its points
     if (name === "data" && given.data === "drawn" && this.drawn.labels.length) {
-      given.classes = Math.max(2, Math.max(...this.drawn.labels) + 1);
+      given.classes = this.drawn_classes();
     }
     for (const field of Object.keys(RANGES)) if (given[field] === "") given[field] = this.settings[field];
     given.without = TERMS.filter((term) => !this.inputs[term].checked);
@@ -318,10 +329,13 @@ class Lab {
   // ---- Drawing one's own data ----
 
   draw(event) {
-    if (this.settings.data !== "drawn") return;
+    if (this.settings.data !== "drawn" || !(event.buttons & 1)) return;
     const { left, top, width } = this.plane.getBoundingClientRect();
     const at = (v) => ((2 * v) / width - 1) * VIEW;
-    this.add_points(at(event.clientX - left), -at(event.clientY - top), 2);
+    const [x, y] = [at(event.clientX - left), -at(event.clientY - top)];
+    if (this.spot && Math.hypot(x - this.spot[0], y - this.spot[1]) < 0.03) return;
+    this.spot = [x, y];
+    this.add_points(x, y, 2);
   }
 
   key(event) {
@@ -340,7 +354,10 @@ class Lab {
     const { points, labels } = this.drawn;
     const near = (v) => Math.min(1, Math.max(-1, v + 0.12 * (Math.random() - 0.5)));
     const more = Array.from({ length: number }, () => [near(x), near(y)]).flat();
-    if (labels.length + number > MOST_DRAWN) return;
+    if (labels.length + number > MOST_DRAWN) {
+      this.live.textContent = this.full.textContent;
+      return;
+    }
     this.drawn = {
       points: Float64Array.from([...points, ...more]),
       labels: Int32Array.from([...labels, ...Array(number).fill(this.brush)]),
@@ -373,6 +390,7 @@ class Lab {
     this.plane.tabIndex = own ? 0 : -1;
     this.plane.setAttribute("role", own ? "application" : "img"); // the arrow keys are its own
     this.clear.hidden = !own;
+    this.full.hidden = !own || this.drawn.labels.length + 2 <= MOST_DRAWN;
     const link = `#lab=${to_link(settings, this.drawn)}`;
     this.link.setAttribute("href", (this.compact ? "lab.html" : "") + link);
     this.show_keys();
@@ -444,12 +462,15 @@ class Lab {
     draw_curves(this.share_canvas, shares.steps, shares.lines(SCORES, colors), parts);
   }
 
-  /** The game of the address, if it is another one. */
+  /** The game of the address, if it is another one, or if a link in the text asked for it. */
   follow() {
-    const text = this.linked();
-    if (text === undefined || text === to_link(this.settings, this.drawn)) return;
-    this.read(text);
-    this.restart();
+    const text = this.linked(), { asked } = this;
+    this.asked = false;
+    if (text === undefined) return;
+    const other = text !== to_link(this.settings, this.drawn);
+    if (!other && !asked) return;
+    if (other) this.read(text);
+    if (other || this.state.step) this.restart();
     this.root.scrollIntoView({ block: "start" });
   }
 
@@ -461,8 +482,10 @@ class Lab {
     const seen = (entries) => { this.visible = entries.at(-1).isIntersecting; };
     new IntersectionObserver(seen).observe(this.root);
     window.addEventListener("hashchange", () => this.follow());
-    document.addEventListener("click", ({ target }) => { // a link to where one is changes no hash
-      if (target.closest?.('a[href*="#lab="]')?.href === location.href) this.follow();
+    document.addEventListener("click", ({ target }) => {
+      const link = target.closest?.('a[href*="#lab="]');
+      this.asked = Boolean(link) && link !== this.link;
+      if (link?.href === location.href) this.follow(); // which changes no hash
     });
   }
 }
