@@ -98,7 +98,7 @@ acgan sample hf://{name} --label {label}
 from acgan_nb.train import load_run
 
 run = load_run("hf://{name}")
-images = run.sample({label}, count=16)  # uint8 (16, {height}, {width}, {channels})
+images = run.sample({label!r}, count=16)  # uint8 (16, {height}, {width}, {channels})
 ```
 
 `generator.safetensors` holds the averaged generator, `config.json` all settings. No code is executed when they are read.
@@ -108,8 +108,9 @@ images = run.sample({label}, count=16)  # uint8 (16, {height}, {width}, {channel
 def _head(name, config, step, license) -> str:
     height, width, channels = config["image_shape"]
     classes = ", ".join(map(plain, config["class_names"][:100]))
+    label = next(filter(str.isdecimal, config["class_names"]), 0)  # decimal names are no ids
     return HEAD.format(
-        name=name, license=license, title=plain(name.partition("/")[2]), label=0, step=step,
+        name=name, license=license, title=plain(name.partition("/")[2]), label=label, step=step,
         shape=f"{height}x{width}x{channels}", height=height, width=width, channels=channels,
         data=config["data"].replace("`", ""), count=len(config["class_names"]),
         classes=classes + ", ..." * (len(config["class_names"]) > 100),

@@ -99,12 +99,16 @@ def save_images(images, labels, out, columns=10):
     "Write one PNG grid, or LABEL/NNNNN.png files below a folder. Returns the path."
     from acgan_nb.data import image_grid
     from acgan_nb.sources import IMAGE_SUFFIXES, write_png
+    from acgan_nb.storage import expanded
 
+    out = expanded(out)
     if out.suffix.lower() in set(IMAGE_SUFFIXES) - {".png"}:
         raise ValueError(f"a grid is a PNG file, got {str(out)!r}")
     if out.suffix.lower() == ".png":
-        write_png(out, image_grid(images, columns))
+        write_png(out, image_grid(images, min(columns, len(images))))
         return out
+    if next(out.glob("*/[0-9][0-9][0-9][0-9][0-9].png"), None):
+        raise FileExistsError(f"{str(out)!r} holds samples already; choose a new folder")
     for i, (image, label) in enumerate(zip(images, labels)):
         write_png(out / str(label) / f"{i:05d}.png", image)
     return out

@@ -189,7 +189,7 @@ def check_outside(outdir, name):
     "`ValueError` if a run directory would become a class of the folder of images that is meant."
     if not isinstance(name, (str, os.PathLike)) or (folder := find_folder(name)) is None:
         return
-    out = Path(outdir).expanduser().resolve()
+    out = Path(os.path.expanduser(outdir)).resolve()
     for parent in (class_folders(folder, "train")[0].parent, folder / "test"):
         if parent.resolve() in (out, *out.parents):
             where = f"outdir {str(outdir)!r} is inside the images in {str(parent)!r}"

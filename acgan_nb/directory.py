@@ -27,9 +27,9 @@ from .gan import LOGS
 from .monitor import EVALUATIONS
 from .settings import check_choice, check_range
 from .sources import read_picture, write_png
-from .storage import check_own, check_regular, holds_run, locked, one_line, read_archive
-from .storage import read_json, remove_unfinished, replacing, save_variables, set_variables
-from .storage import write_json, written_in
+from .storage import check_own, check_regular, expanded, holds_run, locked, one_line
+from .storage import read_archive, read_json, remove_unfinished, replacing, save_variables
+from .storage import set_variables, write_json, written_in
 
 # %% auto #0
 __all__ = ['RunDirectory', 'read_history', 'Checkpoint']
@@ -53,7 +53,7 @@ class RunDirectory:
     tensorboard_path, tensors_path = _file("tensorboard"), _file("generator.safetensors")
 
     def __init__(self, path):
-        self.path = Path(path).expanduser()
+        self.path = expanded(path)
 
     def __str__(self):
         return str(self.path)
@@ -374,6 +374,7 @@ def _frame(path, height):
     except ValueError as error:
         warnings.warn(f"{one_line(error)}; it is left out of the animation", stacklevel=3)
         return None
+    image.thumbnail((1024, 1024))  # of large images; there may be a hundred frames
     image = image.convert("P", palette=Image.Palette.ADAPTIVE)
     scale = max(1, height // image.height)
     return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)

@@ -19,12 +19,13 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 
 from .config import own_version, without_place
 from .settings import check_choice
-from .storage import check_writable, replacing
+from .storage import check_writable, expanded, replacing
 
 # %% auto #0
 __all__ = []
@@ -55,7 +56,7 @@ def check_export(path, format: str | None = None) -> str:
     Traceback (most recent call last):
     ValueError: the format keras needs a path that ends in .keras, got 'generator.onnx'
     """
-    path = Path(path)
+    path = expanded(path)
     if format is None:
         format = _format_of(path)
     check_choice("format", format, tuple(FORMATS))
@@ -226,7 +227,7 @@ def export_generator(run, path, format: str | None = None) -> Path:
     `ValueError`, `ImportError` or `OSError` in one line, before any work."""
     import keras
 
-    path, format = Path(path), check_export(path, format)
+    path, format = expanded(path), check_export(path, format)
     if format != "keras" and (backend := keras.backend.backend()) != "tensorflow":
         raise ValueError(f"{format} is written with KERAS_BACKEND=tensorflow, not with {backend}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -308,7 +309,7 @@ def check_demo(names, outdir):
             raise ValueError(f"each run needs a folder name of its own, got {', '.join(names)}")
     _check_converter("onnx")
     check_writable(outdir)
-    if (path := Path(outdir)).resolve() == Path.cwd():
+    if (path := expanded(outdir)).resolve() == Path.cwd():
         raise FileExistsError(f"outdir {str(outdir)!r} is the working directory; choose a new folder")
     if path.is_dir():
         generators = {model.parent.name for model in path.glob("*/model.onnx")}
@@ -349,8 +350,9 @@ def _page(runs, sizes):
     parts = []
     for name, run in runs.items():
         classes = html.escape(json.dumps(run.config["class_names"]))
-        name, size = html.escape(name), f"{(sizes['runtime'] + sizes[name]) / 1e6:.0f} MB"
-        about = f'data-model="{name}" data-classes="{classes}" data-size="{size}"'
+        folder, size = quote(name), f"{(sizes['runtime'] + sizes[name]) / 1e6:.0f} MB"
+        name = html.escape(name)
+        about = f'data-model="{folder}" data-classes="{classes}" data-size="{size}"'
         script = '<script src="generator.js"></script>'  # below each: the page never jumps
         parts.append(f'<h2>{name}</h2>\n<div class="acgan-generator" {about}></div>{script}')
     template = Template((live_folder() / "demo.html").read_text(encoding="utf-8"))
@@ -362,7 +364,7 @@ def write_demo(runs: dict, outdir, runtime=None) -> Path:
 
     `runtime`: the folder of ONNX Runtime Web, if it is not to be found or installed.
     `ImportError` or `OSError` in one line, before any work."""
-    outdir = Path(outdir)
+    outdir = expanded(outdir)
     check_demo(list(runs), outdir)
     runtime = find_runtime(runtime)
     outdir.parent.mkdir(parents=True, exist_ok=True)

@@ -393,11 +393,11 @@ def set_activation_noise(self: ACGAN, stddev):
 
 # %% ../nbs/api/11_gan.ipynb #b0c48033
 @patch
-def log(self: ACGAN, values: dict) -> dict:
-    "Add values to the running means; returns the means."
+def log(self: ACGAN, values: dict, images=1.0) -> dict:
+    "Add values to the running means, each weighted by the number of `images`; returns the means."
     once = 1 / replica()[1]  # Keras adds up what the devices saw
     for name in filter(values.__contains__, LOGS):
-        weight = values["labelled"] if name in _OF_LABELLED else 1.0
+        weight = images * (values["labelled"] if name in _OF_LABELLED else 1.0)
         self.logged[name].update_state(values[name], sample_weight=once * weight)
     return {name: self.logged[name].result() for name in LOGS if name in values}
 
@@ -459,7 +459,8 @@ def validate(self: ACGAN, batch):
     _, d_logs = self.d_objective(real, real_labels, fake, fake_labels, training=False)
     _, g_logs = self.g_objective(fake, fake_labels, training=False)
     del d_logs["d_gz_before"]
-    return self.log(average({**d_logs, **g_logs}))
+    images = ops.cast(batch_count(real), "float32")  # the last batch may have fewer
+    return self.log(average({**d_logs, **g_logs}), images)
 
 # %% ../nbs/api/11_gan.ipynb #84d18afc
 @patch

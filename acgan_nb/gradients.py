@@ -20,7 +20,12 @@ def _tensorflow_pullback(function, variables, inputs, state):
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         value, logs = function(*inputs)
-    return value, logs, lambda gradient: tape.gradient(value, [*variables, *inputs], gradient)
+
+    def back(gradient):
+        found = tape.gradient(value, [*variables, *inputs], gradient)  # slices, of an embedding
+        return [g if g is None else tf.convert_to_tensor(g) for g in found]
+
+    return value, logs, back
 
 # %% ../nbs/api/09_gradients.ipynb #930bde7e
 def _jax_pullback(function, variables, inputs, state):

@@ -30,8 +30,8 @@ from .sampling import inference
 from .settings import check_choice, check_range
 from .sources import resize
 from .devices import check_backend
-from .storage import check_writable, digest, load_variables, read_json, save_variables
-from .storage import write_json
+from .storage import check_writable, digest, expanded, load_variables, read_json
+from .storage import save_variables, write_json
 
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'Judge', 'train_judge', 'save_judge', 'load_judge', 'make_judge', 'recipe_for', 'judge_for']
@@ -382,7 +382,7 @@ def load_judge(name: str, folder=None) -> Judge:
     check_backend()
     if name in _BY_OTHERS:
         return _BY_OTHERS[name]()
-    return _read_judge(name, FROZEN if folder is None else Path(folder).expanduser())
+    return _read_judge(name, FROZEN if folder is None else expanded(folder))
 
 # %% ../nbs/api/14_judges.ipynb #7bfdb429
 def _check_own(name, folder):
@@ -403,7 +403,7 @@ def make_judge(name: str, folder=".", *, seed: int = 0, data_dir=None) -> Judge:
     >>> make_judge("digits", "judges").about["accuracy_on_real_test"]  # doctest: +SKIP
     """
     check_choice("judge", name, tuple(RECIPES))
-    recipe, folder = RECIPES[name], Path(folder).expanduser()
+    recipe, folder = RECIPES[name], expanded(folder)
     check_writable(folder)
     _check_own(name, folder)
     train, test = (load(recipe.data, split, data_dir=data_dir) for split in ("train", "test"))

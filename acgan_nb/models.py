@@ -90,7 +90,7 @@ _SCHEDULES = {  # of sigma, from its first value over so many steps
     "constant": lambda s, steps: keras.optimizers.schedules.PolynomialDecay(s, steps, s),
     "linear": lambda s, steps: keras.optimizers.schedules.PolynomialDecay(s, steps, 0.0),
     "three_stage": lambda s, steps: keras.optimizers.schedules.PiecewiseConstantDecay(
-        [steps // 3, 2 * steps // 3], [s, s / 2, 0.0]
+        [steps // 3 - 1, 2 * steps // 3 - 1], [s, s / 2, 0.0]  # the last steps of two stages
     ),
 }
 
@@ -105,7 +105,7 @@ def noise_schedule(kind: str, stddev: float, steps: int):
     [0.2, 0.1, 0.0]
     """
     check_choice("noise_schedule", kind, choices("noise_schedule"))
-    return _SCHEDULES[kind](stddev, steps)
+    return _SCHEDULES[kind](float(stddev), steps)
 
 # %% ../nbs/api/07_models.ipynb #a9643e45
 @keras.saving.register_keras_serializable("acgan_nb")

@@ -22,7 +22,8 @@ import numpy as np
 from .architectures import arch_for, architecture, check_sides, network_size
 from .arrays import to_plain
 from .config import own_version, recorded
-from .data import Dataset, Stream, check_batch_size, check_outside, is_streamable, load
+from .data import Dataset, Stream, _digest, check_batch_size, check_outside, is_streamable
+from .data import load
 from .devices import check_backend, data_parallel, has_bfloat16, has_gpu
 from .directory import RunDirectory
 from .judges import Judge, load_judge
@@ -315,10 +316,19 @@ def _callback_list(callbacks) -> tuple:
     return found
 
 # %% ../nbs/api/19_plan.ipynb #62aa1964
+def _once(data):
+    "Each image once, if some have no label: the others may be repeated (`repeat_labelled`)."
+    if data.labels.min() >= 0:
+        return data
+    keys = [_digest(*pair) for pair in zip(data.images, data.labels)]
+    first = sorted(dict(zip(reversed(keys), reversed(range(len(keys))))).values())
+    return replace(data, images=data.images[first], labels=data.labels[first])
+
+
 def _check_evaluations(s, data) -> dict:
     "What a `Plan` holds for evaluations; `ValueError` if they are impossible."
     streamed = isinstance(data, Stream)
-    data = data.sample(20_000) if streamed else data
+    data = data.sample(20_000) if streamed else _once(data)
     try:
         possible_pairs(data)
     except ValueError as error:

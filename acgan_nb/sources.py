@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from .arrays import check_memory, class_ids, from_range, listed, range_of
 from .settings import check_choice, check_value_range, choices
-from .storage import check_regular, replacing
+from .storage import check_regular, expanded, replacing
 
 # %% auto #0
 __all__ = ['resize', 'read_digits', 'read_folder']
@@ -138,10 +138,10 @@ def find_folder(name) -> Path | None:
     "The folder of images that `load` would read; None if it would take the name for a data set's."
     if not str(name):
         raise ValueError("data must be a name or a folder, got ''")
-    path = Path(name).expanduser()
-    if str(name) not in KNOWN and path.is_dir():
+    path, meant = expanded(name), isinstance(name, os.PathLike)
+    if (meant or name not in KNOWN) and path.is_dir():
         return path
-    if str(name).startswith((".", "/", "~")) or path.is_absolute():
+    if meant or name.startswith((".", "/", "~")) or path.is_absolute():
         raise FileNotFoundError(f"no folder {str(name)!r}")
     return None
 
@@ -151,6 +151,7 @@ def is_from_tfds(name) -> bool:
     return find_folder(name) is None and str(name) != "digits"
 
 # %% ../nbs/api/02_sources.ipynb #f5128983
+UNREAD = (".heic", ".heif", ".avif", ".jxl", ".jp2")  # formats of images that are not read
 IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .jfif .webp .bmp .gif .tif .tiff .ppm .pgm".split())
 
 
@@ -159,15 +160,36 @@ def _is_image(path):
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
+def _in_order(paths):
+    "Sorted by their parts, which is the same order on Windows."
+    return sorted(paths, key=lambda path: path.parts)
+
+
+def _fail(error):
+    raise error
+
+
 def _images_in(folder):
-    "Its images at any depth, sorted, without hidden ones."
-    files = sorted(p for p in folder.rglob("*") if _is_image(p))
-    return [p for p in files if not any(d[0] == "." for d in p.relative_to(folder).parts[:-1])]
+    "Its images at any depth, links followed, in order, without hidden ones; nothing is left out unsaid."
+    found, seen = [], set()
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=_fail):
+        if (place := os.path.realpath(here)) in seen:  # a link to a folder above it
+            folders.clear()
+        else:
+            seen.add(place)
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            found += [Path(here, name) for name in names]
+    if unread := [p for p in found if p.suffix.lower() in UNREAD and not p.name.startswith(".")]:
+        raise ValueError(f"cannot read image {min(unread)}: convert it to PNG or JPEG")
+    return _in_order(filter(_is_image, found))
 
 # %% ../nbs/api/02_sources.ipynb #89579162
 def _folders(root):
-    "Its sub-folders, sorted, without hidden ones."
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    "Its sub-folders, in order, without hidden ones; `ValueError` for a link that leads nowhere."
+    shown = [path for path in root.iterdir() if not path.name.startswith(".")]
+    if broken := [path for path in shown if not path.exists()]:
+        raise ValueError(f"{min(broken)} is a link to what is not there")
+    return _in_order(filter(Path.is_dir, shown))
 
 # %% ../nbs/api/02_sources.ipynb #54428b19
 def class_folders(root, split):
@@ -220,7 +242,8 @@ def _size_in_header(path):
     "(width, height) after turning; only the header is read."
     with _opened(path) as image:
         on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
-        return image.size[::-1] if on_its_side else image.size
+        turned = getattr(image, "_tile_size", image.size) != image.size  # by Pillow: a TIFF
+        return image.size[::-1] if on_its_side and not turned else image.size
 
 # %% ../nbs/api/02_sources.ipynb #2754003e
 def _is_deep(image) -> bool:

@@ -133,6 +133,11 @@ def read_rows(path) -> list[dict]:
     return [{k: v if k == "trial" else float(v) for k, v in row.items()} for row in rows]
 
 # %% ../nbs/api/01_storage.ipynb #8cceb866
+def expanded(path) -> Path:
+    "With the home directory in place of ~; ~name stays as it is if there is no such user."
+    return Path(os.path.expanduser(path))
+
+
 def one_line(error) -> str:
     "What an exception says, in one short line."
     text = str(error).partition("\n")[0]
@@ -410,7 +415,7 @@ def find_run(name) -> Path:
     >>> find_run("mnist") == results_folder("mnist")
     True
     """
-    path, names = Path(local(name)).expanduser(), pretrained_names()
+    path, names = expanded(local(name)), pretrained_names()
     if str(name) in names and not (path / "config.json").is_file():
         return results_folder(str(name))  # even if data of this name are here
     check_run(path, nearest(name, names))
@@ -425,7 +430,7 @@ def read_settings(config) -> dict:
     >>> read_settings("mnist")["steps"]
     9000
     """
-    path = Path(config).expanduser()
+    path = expanded(config)
     path = path if path.suffix == ".json" and path.exists() else find_run(config) / "config.json"
     return read_json(path, check_config)
 

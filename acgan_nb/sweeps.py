@@ -28,7 +28,7 @@ from .judges import judge_for, shipped_judge
 from .report import save_report
 from .runs import Run, load_run
 from .settings import ROWS, check_range, settings_from
-from .storage import locked, read_json, write_json
+from .storage import expanded, locked, read_json, write_json
 from .tables import aligned, compare
 from .train import fit
 from .trials import check_all, load_for_trials, make_folders, name_trials, select_classes
@@ -270,7 +270,7 @@ def sweep(
     trials = _with_rungs(name_trials(trials, common), rungs, keep)
     data = load_for_trials(data, outdir, {"arch": common.get("arch")}, size, data_dir, trials)
     steps, options, test = check_all(data, trials, evaluate, gpus, data_dir)
-    make_folders(outdir := Path(outdir).expanduser().resolve(), [outdir / name for name in trials])
+    make_folders(outdir := expanded(outdir).resolve(), [outdir / name for name in trials])
     with locked(outdir), ray_session() as ray:
         check_capacity(ray.nodes(), cpus, gpus)
         write_plan(outdir, data, trials, rungs, keep)
@@ -404,7 +404,7 @@ def load_ensemble(outdir) -> Ensemble:
     >>> load_ensemble(folder).sample([4, 2]).shape
     (2, 8, 8, 1)
     """
-    outdir = Path(outdir).expanduser()
+    outdir = expanded(outdir)
     plan = read_plan(outdir)
     configs = {split: _split_config(outdir, split, plan) for split in plan["trials"]}
     split_of = {}

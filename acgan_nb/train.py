@@ -133,8 +133,8 @@ def _monitor(self: Training) -> Monitor:
     every, c = self.plan.settings.evaluate_every, self.config
     data, output = self.plan.evaluated, self.output
     judge = judge_for(data, output and output.path)
-    options = dict(pairs=possible_pairs(data), seed=c["seed"], feature_judge=self.plan.feature_judge)
-    real = real_statistics(data, judge, **options)
+    options = dict(pairs=possible_pairs(data), feature_judge=self.plan.feature_judge)
+    real = real_statistics(data, judge, **options)  # the same whatever the seed of the run
     c["evaluation"] = {"every": int(every), **describe(real, c["image_shape"])}
     best = output and output.best_path
     return Monitor(real, every, c["steps"], best, stop=c["on_collapse"] == "stop")

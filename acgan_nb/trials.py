@@ -25,7 +25,7 @@ from .loop import tqdm
 from .metrics import images_for
 from .plan import as_dataset, check_fit, check_shared
 from .settings import PLAIN, ROWS, check_range, rows_of
-from .storage import check_no_link, check_own, read_json, read_rows, write_json
+from .storage import check_no_link, check_own, expanded, read_json, read_rows, write_json
 from .storage import write_rows
 from .tables import MEASURES
 from .train import fit
@@ -219,7 +219,7 @@ def run_folder(outdir, trial: str, seed: int) -> Path:
     >>> run_folder("runs", "minimax game", 2).name
     'minimax_game,seed=2'
     """
-    return Path(outdir).expanduser() / _as_file_name(f"{trial},seed={seed}")
+    return expanded(outdir) / _as_file_name(f"{trial},seed={seed}")
 
 # %% ../nbs/api/24_trials.ipynb #47af9309
 def _with_seeds(trials, seeds):
@@ -313,7 +313,7 @@ def run_trials(
     runs, configs = _with_seeds(trials, seeds), check_trials(data, trials)
     test = load_test_split(data, data_dir, next(iter(trials.values())))  # read as `data` was
     check_classes(data, test, pairs=1)
-    outdir = Path(outdir).expanduser()
+    outdir = expanded(outdir)
     make_folders(outdir, [run_folder(outdir, *run) for run in runs])
     judge = judge_for(data, outdir)
 

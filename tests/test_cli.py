@@ -299,6 +299,8 @@ def test_sample(digits, tmp_path):
     assert found == [f"some/7/{i:05d}.png" for i in range(6)]
     assert (png(tmp_path / found[5]) == expected[5, ..., 0]).all()
     acgan("sample", digits, "--count", 2, "--out", tmp_path / "all")
+    mixed = CliRunner().invoke(main, ["sample", str(digits), "--out", str(tmp_path / "all")])
+    assert mixed.exit_code == 2 and "holds samples already; choose a new folder" in mixed.output
     assert load(tmp_path / "all").class_counts.tolist() == [2] * 10
 
 

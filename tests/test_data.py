@@ -437,6 +437,47 @@ def test_a_folder_is_a_folder_whatever_it_is_called(tmp_path, monkeypatch):
     assert load("digits").class_names == tuple("0123456789")
 
 
+def test_a_path_is_a_folder_even_if_it_has_the_name_of_a_data_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "digits", "ab")
+    assert load(Path("digits")).class_names == load(Path("./digits")).class_names == ("a", "b")
+    with pytest.raises(FileNotFoundError, match="no folder 'mnist'"):
+        load(Path("mnist"))
+    with pytest.raises(FileNotFoundError, match="no folder '~nobody.here'"):
+        load("~nobody.here")
+
+
+def test_no_image_is_left_out_unsaid(tmp_path):
+    folder, elsewhere = write_images(tmp_path / "pets", ["cat", "dog"]), tmp_path / "elsewhere"
+    write_images(elsewhere, ["more"], count=2)
+    (folder / "cat" / "link").symlink_to(elsewhere)
+    (folder / "cat" / "back").symlink_to(folder / "cat")
+    assert load(folder).class_counts.tolist() == [5, 3]
+    (folder / "dog" / "new.HEIC").write_bytes(b"")
+    with pytest.raises(ValueError, match="cannot read image .*new.HEIC: convert it to PNG or JPEG"):
+        load(folder)
+    (folder / "dog" / "new.HEIC").unlink()
+    (folder / "bird").symlink_to(tmp_path / "drive")
+    with pytest.raises(ValueError, match="bird is a link to what is not there"):
+        load(folder)
+
+
+def test_a_decimal_name_is_no_id(tmp_path):
+    data = load(write_images(tmp_path, "1245"))
+    assert data.subset(["2", 0]).class_names == ("2", "1")  # a name, and a number that is an id
+    with pytest.raises(ValueError, match="no class '3'"):
+        data.subset(["3"])
+
+
+def test_a_turned_tiff_has_the_size_that_is_seen(tmp_path):
+    (tmp_path / "a").mkdir()
+    for turn, shape in ((1, (40, 60)), (6, (60, 40))):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        Image.new("RGB", shape, (9, 99, 9)).save(tmp_path / "a" / f"{turn}.tiff", exif=exif)
+    assert load(tmp_path).image_shape == (60, 40, 3)
+
+
 def test_test_images_are_no_class(tmp_path):
     write_images(tmp_path / "test", ["cat", "dog"], count=2)
     write_images(tmp_path, ["cat", "dog"])

@@ -10,9 +10,9 @@ import pytest
 import tiny  # noqa: F401  # an architecture of the package then
 from keras import layers
 
-from acgan_nb.data import Dataset, from_pixels, hide_labels, load
+from acgan_nb.data import Dataset, from_pixels, hide_labels, load, repeat_labelled
 from acgan_nb.evaluation import discriminator_accuracy
-from acgan_nb.gan import ACGAN, LOGS
+from acgan_nb.gan import ACGAN, LOGS, adam
 from acgan_nb.heads import HEADS, DiscriminativeHead, ProxyHead, SoftSigmoid
 from acgan_nb.judges import load_judge
 from acgan_nb.losses import class_loss, d2d_ce_loss
@@ -21,6 +21,7 @@ from acgan_nb.models import (
     SpectralNorm,
     build_discriminator,
     build_generator,
+    noise_schedule,
 )
 from acgan_nb.monitor import CollapseWarning
 from acgan_nb.plan import check_fit
@@ -295,6 +296,41 @@ def test_xla_is_off_on_cpu_and_works_when_asked_for():
     images = np.zeros((B, 1, PIXELS, 1), "float32")
     logs = tiny_gan(jit_compile=True).train_on_batch(images, np.zeros(B, int), return_dict=True)
     assert set(logs) == set(LOGS) and np.isfinite(list(logs.values())).all()
+
+
+def test_a_row_of_an_embedding_takes_the_step_of_the_sum_of_its_gradients():
+    "Adam's first step is the learning rate times g / (|g| + epsilon), however many images have the class."
+    gan = tiny_gan()
+    gan.compile(adam(0.1, 0.5), adam(0.1, 0.5))
+    before = [np.array(w) for w in gan.generator.weights]
+    gan.train_on_batch(from_pixels(np.zeros((50, 1, PIXELS, 1), "uint8")), np.arange(50) % K)
+    [moved] = [np.array(w) - b for w, b in zip(gan.generator.weights, before)]
+    np.testing.assert_allclose(abs(moved), 0.1, rtol=1e-3)
+
+
+def test_images_of_a_short_last_batch_count_as_the_others():
+    gan = build_gan(check_fit("digits", arch="tiny").config)
+    gan.compile(adam(1e-3, 0.5), adam(1e-3, 0.5))
+    images, labels = from_pixels(DIGITS.images[:40]), DIGITS.labels[:40]
+    found = [gan.evaluate(images, labels, batch_size=size, verbose=0, return_dict=True) for size in (32, 40)]
+    for name in ("source_real", "class_real", "class_accuracy_real", "d_x"):
+        assert found[0][name] == pytest.approx(found[1][name], rel=1e-5), name
+
+
+def test_stages_of_the_noise_change_after_a_third_of_the_steps():
+    schedule = noise_schedule("three_stage", 1, 3)
+    assert [float(schedule(step)) for step in range(3)] == [1.0, 0.5, 0.0]
+    assert [float(noise_schedule("three_stage", 0.2, 9)(s)) > 0.15 for s in range(9)].count(True) == 3
+
+
+def test_evaluations_count_repeated_images_once_and_do_not_depend_on_the_seed():
+    few = hide_labels(DIGITS, 200)
+    plan, plain = (check_fit(d, evaluate_every=1) for d in (repeat_labelled(few, 0.5), few))
+    assert len(plan.evaluated) == len(plain.evaluated) == len(DIGITS)
+    assert np.array_equal(plan.evaluated.class_counts, few.class_counts)
+    options = dict(arch="tiny", steps=1, evaluate_every=1, batch_size=20, verbose=False)
+    found = [fit("digits", seed=seed, **options).config["evaluation"] for seed in (0, 1)]
+    assert found[0] == found[1]
 
 
 ASKED = """

@@ -180,8 +180,9 @@ def test_the_command_line_takes_an_address_where_a_run_is_named(pushed, tmp_path
     done = acgan("sample", "hf://user/digits", "--label", 7, "--count", 3)
     assert (done.output, done.exit_code) == ("digits.png\n", 0)
     drawn = np.asarray(Image.open(tmp_path / "digits.png"))
-    assert np.array_equal(drawn, image_grid(RUN.sample(7, count=3))[..., 0])
+    assert np.array_equal(drawn, image_grid(RUN.sample(7, count=3), 3)[..., 0])
     compared = acgan("compare", "hf://user/digits")
+    assert compared.output.split()[2] == "digits"  # the title of its column
     assert "GAN-test" in compared.output and compared.exit_code == 0
     assert acgan("push", "digits", "user/mine", "--public").output == PAGE.replace("digits", "mine\n")
     wrong = acgan("sample", "hf://digits")
