@@ -145,9 +145,12 @@ def figures(run: Run, report: dict, train: Dataset) -> dict:
 
 # %% ../nbs/api/23_report.ipynb #c71d2eab
 def _html_table(rows) -> str:
-    "Rows of text as a table."
-    cells = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
-    return "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
+    "Rows of text as a table, title row first."
+    heads, *others = ([html.escape(cell) for cell in row] for row in rows)
+    lines = ["".join(f'<th scope="col">{head}</th>' for head in heads)]
+    lines += ["".join(f"<td>{cell}</td>" for cell in row) for row in others]
+    table = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<div class=wide><table>{table}</table></div>"
 
 # %% ../nbs/api/23_report.ipynb #0f0cb3a1
 def _html_figure(title: str, figure, description: str) -> str:
@@ -163,7 +166,8 @@ def _html_figure(title: str, figure, description: str) -> str:
 # %% ../nbs/api/23_report.ipynb #3ee5e6f7
 STYLE = (
     "body{font:16px sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
-    "img{max-width:100%}td{padding:.2em .8em;border-bottom:1px solid #ddd}"
+    "img{max-width:100%;height:auto}.wide{overflow-x:auto}"
+    "td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:left}"
     "pre{white-space:pre-wrap;overflow-wrap:anywhere}"
 )
 
@@ -176,7 +180,8 @@ def html_page(run: Run, report: dict, train: Dataset) -> str:
         body += _html_figure(title, *figure)
     body += f"<h2>Every number</h2><pre>{html.escape(json.dumps(report, indent=1))}</pre>"
     name = html.escape(str(report["run"]["name"] or report["run"]["data"]))
-    head = f'<head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head>'
+    phone = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f'<head><meta charset="utf-8">{phone}<title>{name}</title><style>{STYLE}</style></head>'
     return f'<!doctype html><html lang="en">{head}<body><h1>{name}</h1>{body}</body></html>'
 
 # %% ../nbs/api/23_report.ipynb #43caa06a
