@@ -107,8 +107,6 @@ def save_images(images, labels, out, columns=10):
     if out.suffix.lower() == ".png":
         write_png(out, image_grid(images, min(columns, len(images))))
         return out
-    if next(out.glob("*/[0-9][0-9][0-9][0-9][0-9].png"), None):
-        raise FileExistsError(f"{str(out)!r} holds samples already; choose a new folder")
     for i, (image, label) in enumerate(zip(images, labels)):
         write_png(out / str(label) / f"{i:05d}.png", image)
     return out
@@ -130,8 +128,10 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     check_range("seed", seed, 0)
     for name, value in (("count", count), ("columns", columns)):
         check_range(name, value, 1, 2**16)
-    from acgan_nb.storage import find_run
+    from acgan_nb.storage import expanded, find_run
 
+    if out and next(expanded(out).glob("*/[0-9][0-9][0-9][0-9][0-9].png"), None):
+        raise FileExistsError(f"{str(out)!r} holds samples already; choose a new folder")
     where = find_run(run)
     start_backend()
     from acgan_nb.arrays import ids_of

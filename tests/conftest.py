@@ -29,6 +29,16 @@ def graphs_run_as_they_were_traced():
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
+@pytest.fixture(scope="module")
+def without_graphs():
+    "Two steps take less time than tracing them; for a file of tests that train so little."
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture
 def small_networks(monkeypatch):
     "What a test trains on digits, if it names no architecture, is `tiny`."

@@ -34,7 +34,7 @@ from acgan_nb.settings import ROWS
 from acgan_nb.storage import digest, results_folder
 from acgan_nb.train import Training, fit, load_pretrained, load_run, train_command
 
-pytestmark = pytest.mark.usefixtures("small_networks")
+pytestmark = pytest.mark.usefixtures("small_networks", "without_graphs")
 COMMANDS = sorted(main.commands)
 OPTIONS = {option.name: option for option in main.commands["train"].params}
 PLAIN = {"config": None, "outdir": Path("runs/digits"), "resume": True, "verbose": True}  # no settings

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
@@ -23,12 +22,7 @@ OFTEN = dict(batch_size=10, log_every=1, verbose=False)
 DATA = load("digits").subset([3, 5, 7])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def without_graphs():
-    "Two steps take less time than tracing them."
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+pytestmark = pytest.mark.usefixtures("without_graphs")
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 8), (28, 28), (31, 47), (48, 64), (100, 130), (191, 1024), (192, 999)])

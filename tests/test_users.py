@@ -40,6 +40,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype("uint8"
 LABELS = np.arange(40) % 4
 DATA = PIXELS, LABELS
 FEW = dict(steps=2, batch_size=20, verbose=False)
+pytestmark = pytest.mark.usefixtures("without_graphs")
 
 
 @pytest.fixture(scope="module")
