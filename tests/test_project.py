@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from PIL import Image
 
 import acgan_nb
 from acgan_nb.cli import main
@@ -135,7 +136,7 @@ def test_every_page_is_in_the_sidebar_and_processed(site):
 
 def test_live_pages_are_on_the_site_with_all_that_they_load(site):
     quarto = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
-    assert quarto["project"]["resources"] == ["live/**"]
+    assert quarto["project"]["resources"] == ["live/**", "images/*.png"]
     live = {p.name for p in (NBS / "live").iterdir()}
     assert live and live == {p.name for p in (site / "live").iterdir()}
     pages = {page: (site / page).read_text(encoding="utf-8") for page in PAGES}
@@ -144,6 +145,18 @@ def test_live_pages_are_on_the_site_with_all_that_they_load(site):
     for page in with_lab:
         loaded = re.findall(r'(?:src|href)=\\"(\.\./[^"\\]+)', pages[page])
         assert len(set(loaded)) == 2 and all((site / page).parent.joinpath(p).is_file() for p in loaded)
+
+
+def test_films_have_a_picture_that_stands_still():
+    "The page's script shows it where motion is reduced, and after a click."
+    quarto = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+    assert "prefers-reduced-motion" in quarto["format"]["html"]["include-after-body"]["text"]
+    texts = [(NBS / page).read_text(encoding="utf-8") for page in PAGES]
+    films = {film for text in texts for film in re.findall(r"\]\((?:\.\./)?(images/\w+\.gif)\)", text)}
+    assert len(films) >= 3
+    for film in films:
+        with Image.open(NBS / film) as moving, Image.open((NBS / film).with_suffix(".png")) as still:
+            assert moving.n_frames > 1 and still.size == moving.size
 
 
 def test_site_has_both_themes_and_search_and_begins_with_the_idea(site):
