@@ -235,14 +235,15 @@ def _plot(run, data, data_dir, coordinate):
     from acgan_nb.runs import NOT_BY_NAME, load_run, run_data
 
     trained = load_run(run)
-    figures = {
-        "curves": plots.training_curves(trained.history),
-        "latent_sweep": plots.latent_sweep(trained, coordinate),
-    }
-    if data or trained.config["data"] not in NOT_BY_NAME:
-        real = run_data(trained, data_dir=data_dir, data=data)
-        figures["real_and_generated"] = plots.real_and_generated(real, trained)
-    for name, figure in figures.items():
+
+    def figures():
+        yield "curves", plots.training_curves(trained.history)
+        yield "latent_sweep", plots.latent_sweep(trained, coordinate)
+        if data or trained.config["data"] not in NOT_BY_NAME:  # last: the images may have moved
+            real = run_data(trained, data_dir=data_dir, data=data)
+            yield "real_and_generated", plots.real_and_generated(real, trained)
+
+    for name, figure in figures():
         with replacing(run / f"{name}.png") as file:
             figure.savefig(file, format="png", dpi=150, bbox_inches="tight")
         plt.close(figure)

@@ -489,6 +489,15 @@ def quick_judges(monkeypatch):
     monkeypatch.setattr(judges, "recipe_for", quick)
 
 
+def test_plots_that_need_no_images_are_made_without_them(digits, tmp_path):
+    moved = Path(shutil.copytree(digits, tmp_path / "moved"))
+    config = json.loads((moved / "config.json").read_text())
+    (moved / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
+    done = CliRunner().invoke(main, ["plot", str(moved)])
+    assert done.exit_code == 2 and "no folder" in done.output
+    assert (moved / "curves.png").is_file() and (moved / "latent_sweep.png").is_file()
+
+
 def test_data_that_moved(tmp_path, quick_judges):
     for split in ("train", "test"):
         write_classes(tmp_path / "old" / split, 20)
