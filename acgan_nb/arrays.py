@@ -208,8 +208,9 @@ def ids_of(classes, class_names) -> list[int]:
 def _class_id(c, class_names, by_name) -> int:
     if isinstance(c, str) and c in by_name:
         return by_name[c]
-    named = isinstance(c, str) and any(name.isdecimal() for name in by_name)  # not an id then
-    if str(c).isdecimal() and int(c) < len(class_names) and not named:
+    if str(c).isdecimal() and int(c) < len(class_names):
+        if isinstance(c, str) and any(name.isdecimal() for name in by_name):  # then it is no id
+            raise ValueError(f"no class {c!r}: names are {listed(class_names)}")
         return int(c)
     known = f"ids are 0..{len(class_names) - 1}, names {listed(class_names)}"
     raise ValueError(f"no class {c!r:.60}: {known}")

@@ -114,7 +114,7 @@ def save_images(images, labels, out, columns=10):
 # %% ../nbs/api/26_cli.ipynb #abe38e22
 @main.command("sample")
 @click.argument("run", type=_FOLDER)
-@click.option("--label", help="Class name or id [default: every class].")
+@click.option("--label", help="Class name, or id if no name is a number [default: every class].")
 @with_options(*drawing_options)
 @click.option("--count", default=10, show_default=True, help="Images per class.")
 @click.option("--seed", default=0, show_default=True)

@@ -304,12 +304,13 @@ _DEMO = {"index.html", "generator.js", "generator.css", "runtime"}
 
 def check_demo(names, outdir):
     "One line if generators of these names cannot be written to this folder, or it holds other files."
+    outdir = expanded(outdir)
     for name in names:
         if names.count(name) > 1 or name in ("page", "runtime"):
             raise ValueError(f"each run needs a folder name of its own, got {', '.join(names)}")
     _check_converter("onnx")
     check_writable(outdir)
-    if (path := expanded(outdir)).resolve() == Path.cwd():
+    if (path := outdir).resolve() == Path.cwd():
         raise FileExistsError(f"outdir {str(outdir)!r} is the working directory; choose a new folder")
     if path.is_dir():
         generators = {model.parent.name for model in path.glob("*/model.onnx")}
@@ -338,7 +339,7 @@ def _write_generator(run, folder, runtime_bytes):
 # %% ../nbs/api/29_export.ipynb #d9cdc3bb
 def demo_sizes(outdir) -> dict:
     "Bytes of a demo: of the page before the first click, of the runtime, of each generator."
-    outdir = Path(outdir)
+    outdir = expanded(outdir)
     page = [p for p in outdir.iterdir() if p.is_file()] + list(outdir.glob("*/poster.png"))
     models = {path.parent.name: [path] for path in sorted(outdir.glob("*/model.onnx"))}
     parts = {"page": page, "runtime": (outdir / "runtime").iterdir(), **models}

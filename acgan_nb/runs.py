@@ -110,6 +110,8 @@ def sample(self: Run, labels, count: int | None = None, seed: int = 0):
 # %% ../nbs/api/17_runs.ipynb #a3c43efe
 def _class_ids(labels, count, names):
     "An integer array (N,) of ids in 0..K-1, or one line that says why not."
+    if isinstance(labels, (list, tuple)) and any(isinstance(label, str) for label in labels):
+        labels = ids_of(labels, names)  # names and ids side by side
     labels, k = np.atleast_1d(as_array(labels, "labels must be a sequence of classes")), len(names)
     if labels.dtype == object:  # e.g. of a data frame
         labels = np.asarray(labels.tolist())

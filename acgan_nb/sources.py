@@ -169,19 +169,25 @@ def _fail(error):
     raise error
 
 
-def _images_in(folder):
-    "Its images at any depth, links followed, in order, without hidden ones; nothing is left out unsaid."
-    found, seen = [], set()
-    for here, folders, names in os.walk(folder, followlinks=True, onerror=_fail):
-        if (place := os.path.realpath(here)) in seen:  # a link to a folder above it
+def _files_in(folder, onerror=None):
+    "Its files at any depth, links followed, in order, without hidden folders; `onerror`: as in `os.walk`."
+    found, seen = [], {str(place) for place in Path(folder).resolve().parents}
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=onerror):
+        if (place := os.path.realpath(here)) in seen:  # a link to a folder above it, or a second one
             folders.clear()
         else:
             seen.add(place)
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            found += [Path(here, name) for name in names]
-    if unread := [p for p in found if p.suffix.lower() in UNREAD and not p.name.startswith(".")]:
-        raise ValueError(f"cannot read image {min(unread)}: convert it to PNG or JPEG")
-    return _in_order(filter(_is_image, found))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            found += [Path(here, name) for name in names if not name.startswith(".")]
+    return _in_order(found)
+
+
+def _images_in(folder):
+    "Its images, in order; `ValueError` or `OSError` if one of them would be left out."
+    files = _files_in(folder, _fail)
+    if unread := [path for path in files if path.suffix.lower() in UNREAD]:
+        raise ValueError(f"cannot read image {unread[0]}: convert it to PNG or JPEG")
+    return list(filter(_is_image, files))
 
 # %% ../nbs/api/02_sources.ipynb #89579162
 def _folders(root):
@@ -265,7 +271,7 @@ class _Scale:
     def found(self):
         "(black, white) of all its images of more than 8 bits."
         parts = []
-        for path in _images_in(self.root):
+        for path in filter(_is_image, _files_in(self.root)):
             with suppress(ValueError):  # it is reported by its own name when it is read
                 parts += filter(None, [_extremes(path)])
         if not parts:

@@ -133,6 +133,7 @@ def _is_out_of_memory(error) -> bool:
 _KEPT = {  # by a command that is interrupted
     "train": "what was saved last is kept, the same command goes on from there",
     "evaluate": "there is no new report",
+    "plot": "the plots named above are written",
     "sweep": "what its trials have saved is kept, the same command goes on from there",
 }
 _KEPT["splits"] = _KEPT["sweep"]

@@ -31,6 +31,7 @@ from acgan_nb.devices import (
     process_index,
     wait_for_all_processes,
 )
+from .data import Stream
 from .directory import new_history
 from .judges import judge_for
 from .loop import next_stop, step_of, tqdm, training_steps
@@ -131,10 +132,11 @@ class Training:
 def _monitor(self: Training) -> Monitor:
     "Evaluates the averaged generator while it trains."
     every, c = self.plan.settings.evaluate_every, self.config
-    data, output = self.plan.evaluated, self.output
-    judge = judge_for(data, output and output.path)
+    data, output, whole = self.plan.evaluated, self.output, self.plan.data
+    judge = judge_for(data if isinstance(whole, Stream) else whole, output and output.path)
     options = dict(pairs=possible_pairs(data), feature_judge=self.plan.feature_judge)
-    real = real_statistics(data, judge, **options)  # the same whatever the seed of the run
+    options["seed"] = (c["evaluation"] or {}).get("seed", 0)  # whatever the seed of the run
+    real = real_statistics(data, judge, **options)
     c["evaluation"] = {"every": int(every), **describe(real, c["image_shape"])}
     best = output and output.best_path
     return Monitor(real, every, c["steps"], best, stop=c["on_collapse"] == "stop")

@@ -452,6 +452,7 @@ def test_no_image_is_left_out_unsaid(tmp_path):
     write_images(elsewhere, ["more"], count=2)
     (folder / "cat" / "link").symlink_to(elsewhere)
     (folder / "cat" / "back").symlink_to(folder / "cat")
+    (folder / "cat" / "all").symlink_to(folder)
     assert load(folder).class_counts.tolist() == [5, 3]
     (folder / "dog" / "new.HEIC").write_bytes(b"")
     with pytest.raises(ValueError, match="cannot read image .*new.HEIC: convert it to PNG or JPEG"):

@@ -11,6 +11,7 @@ import tiny  # noqa: F401  # an architecture of the package then
 from keras import layers
 
 from acgan_nb.data import Dataset, from_pixels, hide_labels, load, repeat_labelled
+from acgan_nb.directory import RunDirectory
 from acgan_nb.evaluation import discriminator_accuracy
 from acgan_nb.gan import ACGAN, LOGS, adam
 from acgan_nb.heads import HEADS, DiscriminativeHead, ProxyHead, SoftSigmoid
@@ -331,6 +332,16 @@ def test_evaluations_count_repeated_images_once_and_do_not_depend_on_the_seed():
     options = dict(arch="tiny", steps=1, evaluate_every=1, batch_size=20, verbose=False)
     found = [fit("digits", seed=seed, **options).config["evaluation"] for seed in (0, 1)]
     assert found[0] == found[1]
+
+
+def test_an_earlier_run_goes_on_with_the_evaluations_that_it_had(tmp_path):
+    "Those of earlier versions had the seed of the run."
+    options = dict(arch="tiny", evaluate_every=1, batch_size=20, verbose=False, outdir=tmp_path)
+    run = fit("digits", steps=1, seed=3, **options)
+    earlier = {**run.config, "evaluation": {**run.config["evaluation"], "seed": 3}}
+    about = dict(config=earlier, history=run.history, step=1, seconds=1.0)
+    RunDirectory(tmp_path).save_checkpoint(run.gan, **about)
+    assert fit("digits", steps=2, seed=3, **options).config["evaluation"]["seed"] == 3
 
 
 ASKED = """

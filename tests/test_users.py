@@ -337,6 +337,7 @@ def test_samples_by_name_and_short_texts(run):
     named = dataclasses.replace(run, config={**run.config, "class_names": ["ape", "cat", "dog", "7"]})
     assert (named.sample("cat", count=2) == run.sample(1, count=2)).all()
     assert (named.sample(["dog", "ape", "7"]) == run.sample([2, 0, 3])).all()
+    assert (named.sample(["dog", 0, np.int64(3)]) == run.sample([2, 0, 3])).all()
     assert "no class 'cow': ids are 0..3, names ape, cat, dog, 7" in line(lambda: named.sample("cow", 2))
     assert len(repr(run)) < 200 and "arch digits, step 2, 4 classes" in repr(run)
     for thing in (run, Dataset(*DATA)):

@@ -482,8 +482,9 @@ class Lab {
     const seen = (entries) => { this.visible = entries.at(-1).isIntersecting; };
     new IntersectionObserver(seen).observe(this.root);
     window.addEventListener("hashchange", () => this.follow());
-    document.addEventListener("click", ({ target }) => {
-      const link = target.closest?.('a[href*="#lab="]');
+    document.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // for another tab
+      const link = event.target.closest?.('a[href*="#lab="]');
       this.asked = Boolean(link) && link !== this.link;
       if (link?.href === location.href) this.follow(); // which changes no hash
     });
