@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -148,7 +147,7 @@ def _settings(config) -> str:
     notes = [
         f"- data: {config['images']:,} images, SHA-256 of pixels and labels `{config['fingerprint']}`",
         f"- machine: {plain(config.get('hardware', 'not recorded'))}; {plain(versions)}",
-        f"- again: `acgan train --config hf://NAME`, or `fit(config=\"hf://NAME\")`",
+        "- again: `acgan train --config hf://NAME`, or `fit(config=\"hf://NAME\")`",
     ]
     return "\n".join(["", "## Training", "", markdown(rows), "", "All others are the defaults.", "", *notes, ""])
 
