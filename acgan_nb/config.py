@@ -140,8 +140,10 @@ def check_same(where, old: dict, new: dict):
 # %% ../nbs/api/39_config.ipynb #c2fa0002
 def without_place(value, config: dict):
     "A table in which folders of this machine have their names alone."
-    text = json.dumps(value)
-    for path in sorted(filter(None, (config["data"], config.get("init"))), key=len, reverse=True):
-        if os.path.isabs(path):
-            text = text.replace(json.dumps(path)[1:-1], json.dumps(Path(path).name)[1:-1])
+    text, init = json.dumps(value), config.get("init") or ""
+    places = [path for path in (config["data"], init) if os.path.isabs(path)]
+    if not os.path.isabs(init) and Path(init).name != init and not init.startswith("hf:"):
+        places.append(init)  # a run below the working directory, above it, or at home
+    for path in sorted(places, key=len, reverse=True):
+        text = text.replace(json.dumps(path)[1:-1], json.dumps(Path(path).name)[1:-1])
     return json.loads(text)

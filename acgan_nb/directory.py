@@ -111,7 +111,7 @@ def lock(self: RunDirectory):
 def clear(self: RunDirectory):
     "Remove the files of a run; `ValueError` if they are somebody else's."
     check_own(self.path)
-    for path in written_in(self.path):
+    for path in reversed(written_in(self.path)):  # config.json, by which the rest is known, last
         path.unlink(missing_ok=True)
 
 # %% ../nbs/api/16_directory.ipynb #8c5ee8d7

@@ -200,6 +200,7 @@ def save_report(run: Run, report: dict, train: Dataset, best: bool = False) -> P
     if run.outdir is None:
         raise ValueError("this run has no directory to hold its report: train it with an outdir")
     path = RunDirectory(run.outdir).report_path(best, run.truncation, run.confidence)
+    path.with_suffix(".html").unlink(missing_ok=True)  # of an earlier report
     write_json(path, report)
     page = html_page(run, report, train)
     with replacing(path.with_suffix(".html")) as file:

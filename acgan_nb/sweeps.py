@@ -181,6 +181,9 @@ def _check_rungs(rungs, keep, trials):
         check_range("rungs", steps, 1, whole=True)
     if not listed or list(rungs) != sorted(set(rungs)):
         raise ValueError(f"rungs must be numbers of steps that increase, got {rungs!r:.60}")
+    for key in ("classes", "feature_judge"):
+        if len({str(to_plain(settings.get(key))) for settings in trials.values()}) > 1:
+            raise ValueError(f"rungs compare the distances of the trials, which differ in {key}")
     for name, settings in trials.items():
         if given := [key for key in ("steps", "epochs") if settings.get(key) is not None]:
             raise ValueError(f"trial {name!r} has {given[0]}, but the rungs say how long it trains")
@@ -191,7 +194,10 @@ def _check_rungs(rungs, keep, trials):
 # %% ../nbs/api/25_sweeps.ipynb #171963a8
 def _best_distance(folder, steps) -> float:
     "The smallest Fréchet distance of a run up to this step; infinite if it has none."
-    history = RunDirectory(folder).read_history()
+    try:
+        history = RunDirectory(folder).read_history()
+    except ValueError:  # of a trial whose disk was full
+        return np.inf
     found = zip(history["step"], history.get("frechet_distance", []))
     return min((d for step, d in found if step <= steps and np.isfinite(d)), default=np.inf)
 

@@ -390,8 +390,8 @@ def write_record(folder, rows: list[dict], outdir, **about) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _check_record(folder)
+    write_json(folder / "config.json", kept)  # first: it tells a record from other files
     write_rows(folder / "table.csv", rows)
-    write_json(folder / "config.json", kept)
     return folder
 
 # %% ../nbs/api/24_trials.ipynb #59b77bae

@@ -511,6 +511,21 @@ def test_keep_without_rungs_is_refused():
     assert done.exit_code == 2 and done.stderr.endswith("it needs --rungs\n")
 
 
+def test_rungs_compare_trials_of_the_same_classes_and_features():
+    for key, values in (("classes", ([0, 1], [2, 3])), ("feature_judge", ("lite0", None))):
+        trials = {name: {key: value} for name, value in zip("ab", values)}
+        with pytest.raises(ValueError, match=f"which differ in {key}"):
+            sweeps._with_rungs(trials, [10, 20], 0.5)
+    same = {name: {"classes": classes} for name, classes in (("a", [0, 1]), ("b", (0, 1)))}
+    assert sweeps._with_rungs(same, [10, 20], 0.5)["b"]["steps"] == 20
+
+
+def test_a_trial_whose_history_is_cut_is_the_last_choice(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "history.csv").write_text("step,epoch\n1,na")
+    assert sweeps._best_distance(tmp_path / "a", 10) == np.inf
+
+
 def test_rungs_bring_the_evaluations():
     settings = sweeps._with_rungs({"a": {"feature_judge": "lite0", "on_collapse": "stop"}}, [10, 20], 0.5)
     assert settings["a"]["evaluate_every"] == 10
