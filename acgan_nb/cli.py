@@ -334,7 +334,7 @@ def _judge(name, outdir, seed, data_dir):
 
 # %% ../nbs/api/26_cli.ipynb #06a80d89
 _LISTED = """\
-digits          8x8x1    10 classes  embedded, no download
+digits          8x8x1    10 classes  in scikit-learn, no download
 mnist           28x28x1  10 classes  TFDS
 fashion_mnist   28x28x1  10 classes  TFDS
 cifar10         32x32x3  10 classes  TFDS

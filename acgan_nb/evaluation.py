@@ -130,7 +130,7 @@ def _correct(datas, test: Dataset, recipe, seeds):
 def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | None = None) -> dict:
     """Accuracy on real test images of classifiers, each trained on `draw(seed) -> Dataset`.
 
-    `seeds`: number of classifiers. Mean and standard deviation over these, and mean of each class.
+    `seeds`: their number. Returns `gan_train`, its std over them and `gan_train_by_class` (K,), in [0, 1].
 
     >>> from acgan_nb import load
     >>> data = load("digits", "test")
@@ -447,9 +447,9 @@ def evaluate(
 
     `train`, `test`: real images, by default those the run was trained on and their test split.
     `judge`: of classes, by default `judge_for` the data; `feature_judge`: for distances and
-    Inception score, by default the judge. `options`: see `EVALUATION`. The measures of real images
-    may be those of an earlier report, then named in `real_from`; `fresh=True` measures them again.
-    `report.summary` and `report.save_report` take the result.
+    Inception score, by default the judge. `options`: rows of `EVALUATION`, as in `samples=1000`. The
+    measures of real images may be those of an earlier report (`real_from`), unless `fresh=True`.
+    `ValueError` for an unknown option, other classes, or too few images of a class.
 
     >>> from acgan_nb import load_pretrained
     >>> report = evaluate(load_pretrained("digits"), samples=50, pairs=3, gan_train_seeds=0)

@@ -11,14 +11,14 @@ from .settings import check_choice
 
 # %% auto #0
 __all__ = ['source_loss', 'class_loss', 'adc_loss', 'adc_generator_loss', 'd2d_ce_loss', 'auxiliary_class_term',
-           'auxiliary_generator_term', 'discriminator_loss', 'generator_loss', 'source_probability']
+           'auxiliary_generator_term', 'discriminator_loss', 'gradient_penalty', 'generator_loss', 'source_probability']
 
 # %% ../nbs/api/05_losses.ipynb #a10e82bc
 def source_loss(source_logits, real: bool, label_smoothing: float = 0.0):
     """-E[log P(S|X)] in nats, with S=real if `real`, else S=fake: a scalar.
 
-    `source_logits` (B,): logits of P(S=real|X). `label_smoothing` e, one-sided (for `real` only),
-    makes the target 1 - e (Salimans et al. 2016).
+    `source_logits` (B,): logits of P(S=real|X). `label_smoothing` e in [0, 1), one-sided (for `real`
+    only), makes the target 1 - e (Salimans et al. 2016). At least 0. L_S of the paper, section 3.
 
     >>> round(float(source_loss([0.0], real=True)), 4)  # undecided: log 2
     0.6931
@@ -57,7 +57,7 @@ def class_loss(class_logits, labels, count=None):
     """-E[log P(C=label|X)] in nats, over the labelled images: a scalar, 0 if there are none.
 
     `class_logits` (B, K), `labels` (B,) in 0..K-1, or -1 where the class is unknown. `count`:
-    divide by this number; default `labelled_count(labels)`.
+    divide by this number; default `labelled_count(labels)`. At least 0. L_C of the paper, section 3.
 
     >>> round(float(class_loss(ops.zeros((1, 4)), [2])), 4)  # undecided: log 4
     1.3863
@@ -140,9 +140,10 @@ def pair_logits(source_logits, projections, labels):
 
 # %% ../nbs/api/05_losses.ipynb #e0313a36
 def auxiliary_class_term(outputs, labels, real, count=None):
-    """The paper's class term of D on its `outputs`, source logits (B,) and class logits (B, K).
+    """The paper's class term of D in nats, a scalar: `class_loss` of its class logits.
 
-    `count`: divide by this number; default: the number of labelled images.
+    `outputs`: source logits (B,), class logits (B, K). `labels`: (B,), -1 = unknown. `real` makes no
+    difference here. `count`: divide by this number; default: the number of labelled images.
 
     >>> outputs = ops.zeros(2), ops.zeros((2, 10))
     >>> round(float(auxiliary_class_term(outputs, [3, 7], real=True)), 4)  # ln 10
@@ -152,7 +153,7 @@ def auxiliary_class_term(outputs, labels, real, count=None):
 
 
 def auxiliary_generator_term(outputs, labels):
-    """The paper's class term of G: the same, of generated images.
+    """The paper's class term of G in nats, a scalar: the same, of generated images.
 
     >>> outputs = ops.zeros(2), ops.zeros((2, 10))
     >>> round(float(auxiliary_generator_term(outputs, [3, 7])), 4)  # ln 10
@@ -203,7 +204,7 @@ def discriminator_loss(
 def gradient_penalty(gradients):
     """The R1 gradient penalty, E[|g|^2] / 2 of the source logits' gradients (B, ...) by the images.
 
-    A float32 scalar. Mescheder et al. 2018, equation 9, without gamma.
+    A float32 scalar, at least 0. Mescheder et al. 2018, equation 9, without gamma.
 
     >>> float(gradient_penalty(ops.array([[3.0, 4.0], [0.0, 1.0]])))  # (25 + 1) / 2 / 2
     6.5
@@ -226,7 +227,10 @@ def generator_loss(
     objective: str = "non_saturating",  # or "minimax"
     class_weight: float = 1.0,
 ):
-    """-(L_C - L_S) as far as it depends on G: returns the total and its two unweighted terms.
+    """-(L_C - L_S) in nats, as far as it depends on G: (total, terms), all scalars.
+
+    The terms `source` and `class` are not weighted; with "minimax", `source` is at most 0.
+    `ValueError` for another `objective`. Section 3 of the paper.
 
     >>> outputs = ops.zeros(4), ops.zeros((4, 10))  # undecided
     >>> round(float(generator_loss(outputs, [0, 1, 2, 3])[0]), 4)

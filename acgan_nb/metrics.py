@@ -127,6 +127,7 @@ def kernel_distance(a, b, subsets: int = 100, subset_size: int = 1000, seed: int
 
     Bińkowski et al. (2018); with features of the published Inception network, it is the KID.
     `subsets`: number of subsets. `subset_size`: images in each; `ValueError` if it is larger than either set.
+    May be negative.
 
     >>> kernel_distance([[0.0], [1.0]], [[2.0], [3.0]], subsets=1, subset_size=2)
     297.5
@@ -371,10 +372,11 @@ def _correlation(x, y):
 
 # %% ../nbs/api/13_metrics.ipynb #76c600e5
 def diversity_and_accuracy(ms_ssim, accuracy, threshold: float, floor: float = 0.01) -> dict:
-    """Correlation of two values (K,) per class and the two fractions of section 4.3; None if undefined.
+    """Three numbers of section 4.3 over K classes; None where undefined.
 
-    `threshold`: smallest MS-SSIM of a class of low diversity. `floor`: largest accuracy of a class
-    that counts as wrong.
+    `ms_ssim`, `accuracy`: a value per class, (K,), else `ValueError`. `threshold`: smallest MS-SSIM of
+    a class of low diversity. `floor`: largest accuracy of a class that counts as wrong. Returns
+    `correlation` and the shares `low_diversity_and_wrong` and `diverse_and_right`.
 
     >>> diversity_and_accuracy([0.1, 0.9], [0.5, 0.0], threshold=0.25)["low_diversity_and_wrong"]
     1.0
@@ -411,6 +413,8 @@ def nearest_neighbours(queries, images, k: int = 3, block: int = 100):
     """(indices (Q, k), L1 distances (Q, k)) of the k nearest `images` to each query, nearest first.
 
     queries, images: uint8 (Q, H, W, C) and (N, H, W, C). Exact; of equal distances, the lower index.
+    Distances are sums over all pixels, in grey levels. Section 4.5 and Figure 7 of the paper. `ValueError`
+    for images of another shape, or k above N.
 
     >>> images = np.arange(3, dtype="uint8").reshape(3, 1, 1, 1) * np.ones((8, 8, 1), "uint8")
     >>> nearest_neighbours(images[:1], images, k=2)
@@ -432,7 +436,9 @@ def nearest_neighbours(queries, images, k: int = 3, block: int = 100):
 
 # %% ../nbs/api/13_metrics.ipynb #7855f350
 def largest_step(frames) -> float:
-    """Largest L1 distance between successive images (N >= 3, H, W, C) over the mean one: 1 if all distances are equal.
+    """Largest L1 distance between successive images (N, H, W, C) over the mean one: 1 if all are equal.
+
+    `ValueError` for fewer than 3 images.
 
     >>> black, white = np.zeros((2, 8, 8, 1), "uint8"), np.full((2, 8, 8, 1), 255, "uint8")
     >>> largest_step(np.concatenate([black, white]))

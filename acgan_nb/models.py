@@ -258,6 +258,9 @@ def build_generator(
 ) -> keras.Model:
     """G: `[z (B, latent_dim), labels int (B,)]` -> images (B, H, W, C) float32 in [-1, 1].
 
+    Give a name `arch` or an `image_shape`. `ValueError` for an unknown name or reading, or a size
+    without networks. Appendix A of the paper.
+
     >>> build_generator("digits").output_shape, build_generator(image_shape=(12, 9, 3)).output_shape
     ((None, 8, 8, 1), (None, 12, 9, 3))
     """
@@ -304,12 +307,15 @@ def build_discriminator(
     image_shape: tuple[int, int, int] | None = None,  # (H, W, C) in place of a name
     activation_noise: float = 0.0,  # sigma of the noise after each nonlinearity; 0: no such layers
     spectral_norm: bool = False,  # of every layer, in place of batch norm
-    class_head: str = "acgan",  # a label in `HEADS`; most later heads have a third output
+    class_head: str = "acgan",  # a label in `HEADS`
     channels: int | None = None,  # image channels, if not the table's
     dtype: str = "float32",  # or "mixed_bfloat16"
     seed: int = 0,
 ) -> keras.Model:
     """D: images (B, H, W, C) in [-1, 1] -> source logit (B,), class logits (B, K), both float32.
+
+    Give a name `arch` or an `image_shape`. Most later heads have a third output. `ValueError` for an
+    unknown name or head, or a size without networks. Appendix A of the paper.
 
     >>> build_discriminator("digits").output_shape
     [(None,), (None, 10)]

@@ -10,7 +10,7 @@ import numpy as np
 from .settings import check_range
 
 # %% auto #0
-__all__ = ['precision_recall']
+__all__ = ['precision_recall', 'density_coverage']
 
 # %% ../nbs/api/34_neighbours.ipynb #452360d6
 def feature_pair(a, b):

@@ -140,6 +140,8 @@ def _annotate(ax, title, unit=None, legend=True):
 def training_curves(history: dict):
     """Losses, D(x) and D(G(z)), and class accuracy over the steps, from a run's history.
 
+    `ValueError` for an empty history.
+
     >>> from acgan_nb import load_pretrained
     >>> [ax.get_ylabel() for ax in training_curves(load_pretrained("digits").history).axes]
     ['nats', 'probability', 'accuracy']
@@ -173,6 +175,8 @@ def resolution_curves(sizes, **curves):
 # %% ../nbs/api/21_plots.ipynb #e9d6c13e
 def similar_pairs(images, labels, class_names, pairs: int = 50, classes=None, seed: int = 0):
     """Per class (default: the first five): the most and least similar of `pairs` random pairs.
+
+    `images`: uint8 (N, H, W, C). `labels`: class ids (N,). `ValueError` if a class has too few.
 
     >>> from acgan_nb import load
     >>> d = load("digits")
@@ -304,7 +308,8 @@ def _evaluated_rows(history: dict) -> dict:
 def evaluation_curves(history: dict, evaluation: dict):
     """Fréchet distance, accuracy of the judge and MS-SSIM of a run with `evaluate_every`.
 
-    `evaluation`: that of `run.config`.
+    `evaluation`: `run.config["evaluation"]`, with floor, limit and judge. `ValueError` if the run was
+    not evaluated during training.
 
     >>> from acgan_nb import load_pretrained
     >>> run = load_pretrained("mnist")

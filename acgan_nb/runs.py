@@ -40,9 +40,9 @@ __all__ = ['Run', 'build_gan', 'load_run', 'run_data', 'export_run', 'load_pretr
 class Run:
     """A trained AC-GAN. `generator` is the averaged generator (EMA); `history` a dict of lists.
 
-    `truncation`: latents are drawn from N(0, I) with every coordinate within this distance of 0.
-    `confidence`: draw, at most 30 times, until D gives the requested class at least this
-    probability; otherwise the best draw is kept, with a warning.
+    `truncation`: latents are drawn from N(0, I) with every coordinate within this distance of
+    0, above 0. `confidence`: draw, at most 30 times, until D gives the requested class at least this
+    probability, between 0 and 1; otherwise the best draw is kept, with a warning.
 
     >>> run = load_pretrained("digits")
     >>> run.sample(3, count=2).shape, run.step
@@ -291,7 +291,8 @@ def _with_sampling(run, truncation, confidence):
 def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Dataset:
     """The data set of a run, loaded again; warns if it is not what the run was trained on.
 
-    `data`: the name or folder, if it has moved.
+    `data`: the name or folder, if it has moved. `ValueError` for a run on arrays or a stream, which
+    have no name.
 
     >>> run_data(load_pretrained("digits"), "test").images.shape
     (359, 8, 8, 1)

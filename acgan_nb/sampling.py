@@ -28,7 +28,9 @@ def draw_latents(
 ):
     """z (count, latent_dim) float32: N(0, I) or, with `latent='uniform'`, U(-1, 1).
 
-    `truncation`: the largest distance of a coordinate from 0. `count`: number of vectors.
+    `count`: number of vectors. `truncation`: the largest distance of a coordinate from 0, above 0
+    (Brock et al. 2019, section 3.1). `ValueError` for an unknown `latent`, and for a truncation of
+    uniform latents or not above 0.
 
     >>> draw_latents(2, 3, seed=1).shape
     (2, 3)
@@ -73,7 +75,8 @@ def generate(generator, z, labels, batch_size: int | None = None):
     """uint8 images (N, H, W, C) of latents z (N, latent_dim) and class ids (N,), in inference mode.
 
     `batch_size`: images at once; default 500, or fewer if they have more than 32 x 32 pixels.
-    Class ids must be below the generator's number of classes; this is not checked.
+    Class ids must be below the generator's number of classes; this is not checked. `ValueError`
+    without any z, for ids below 0, and for NaN in the images.
 
     >>> from acgan_nb.models import build_generator
     >>> generate(build_generator("digits"), draw_latents(2), [3, 7]).shape
@@ -110,8 +113,9 @@ def class_probabilities(discriminator, images, batch_size: int | None = None):
 def interpolate(start, end, steps: int = 8, spherical: bool = False):
     """Latents (steps, latent_dim) from one latent vector to another, both included.
 
-    `start`, `end`: latent vectors (latent_dim,). `spherical`: along the arc between their directions;
-    parallel, opposite or zero vectors have no arc and are joined by a straight line.
+    `start`, `end`: arrays (latent_dim,). `steps`: number of latents, at least 2, else `ValueError`.
+    `spherical`: along the arc between their directions; parallel, opposite or zero vectors have no
+    arc and are joined by a straight line. Straight lines: the paper's Figure 8.
 
     >>> interpolate(np.zeros(2), np.ones(2), 3)[:, 0]
     array([0. , 0.5, 1. ])

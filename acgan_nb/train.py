@@ -303,7 +303,7 @@ def _replaying(fit):
 # %% ../nbs/api/20_train.ipynb #cca72dd6
 @_replaying
 def fit(
-    data="digits",  # a name or folder for `load`, a Dataset, (images, labels), or a stream
+    data="digits",  # a name or folder, a Dataset, a stream, (images uint8 (N, H, W, C), labels (N,))
     *,
     arch: str | None = None,  # architecture; default: by image size
     epochs: int | None = None,  # passes over the data; or give `steps`
