@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import unicodedata
 from collections.abc import Iterable
 from numbers import Real
 from textwrap import shorten
@@ -65,8 +66,8 @@ def range_of(low, high, whole: bool) -> tuple[float, float]:
     raise ValueError(f"{text} what is white, as value_range=(0, 4095) or --value-range 0,4095")
 
 # %% ../nbs/api/30_arrays.ipynb #17aeaf5e
-def as_images(images, value_range=None):
-    "Arrays of images -> uint8 (N, H, W, C), or a one-line `ValueError`."
+def as_images(images, value_range=None, signed: bool = False):
+    "Arrays of images -> uint8 (N, H, W, C), or a one-line `ValueError`. `signed`: floats are in [-1, 1]."
     images = _channels_last(as_array(images, "images must all have the same size"))
     if value_range is not None and images.dtype.kind in "biuf":
         return from_range(images, value_range)
@@ -77,7 +78,7 @@ def as_images(images, value_range=None):
     if images.dtype.kind != "f":
         hint = "; pass value_range=(0, 1)" if images.dtype == bool else ""
         raise ValueError(f"images must be uint8 or float in [-1, 1], got {images.dtype}{hint}")
-    low, high = _check_float_range(images)
+    low, high = _check_float_range(images, signed)
     rounded = images.clip(-1, 1) if low < -1 or high > 1 else images
     return from_range(rounded, (-1, 1))
 
@@ -91,14 +92,14 @@ def _from_integers(images):
     return images.astype("uint8")
 
 
-def _check_float_range(images):
-    "(lowest, highest); `ValueError` for NaN, for values outside [-1, 1], and for what looks like [0, 1]."
+def _check_float_range(images, signed=False):
+    "(lowest, highest); `ValueError` for NaN, values outside [-1, 1], and what looks like [0, 1] unless `signed`."
     low, high = images.min(), images.max()  # NaN anywhere makes both NaN
     if not np.isfinite([low, high]).all():
         raise ValueError("images contain NaN or infinite pixels")
     slack = 1e-3  # of rounding: a quarter of a level of grey
     outside = low < -1 - slack or high > 1 + slack
-    if outside or (low >= 0 and high > 0):
+    if outside or (low >= 0 and high > 0 and not signed):
         white = max(high, 255 * (low >= 0))
         advice = f"the values of black and white, such as value_range=({min(low, 0):.17g}, {white:.17g})"
         advice = advice if outside else "images * 2 - 1 or value_range=(0, 1)"
@@ -201,8 +202,13 @@ def class_ids(classes, class_names) -> list[int]:
 # %% ../nbs/api/30_arrays.ipynb #6b7653fc
 def ids_of(classes, class_names) -> list[int]:
     "The ids of classes given by id or name, which may repeat."
-    by_name = {name: k for k, name in enumerate(class_names)}
-    return [_class_id(c, class_names, by_name) for c in classes]
+    by_name = {_composed(name): k for k, name in enumerate(class_names)}
+    return [_class_id(_composed(c), class_names, by_name) for c in classes]
+
+
+def _composed(name):
+    "A name in Unicode's composed form (NFC): macOS writes those of folders in another one."
+    return unicodedata.normalize("NFC", name) if isinstance(name, str) else name
 
 
 def _class_id(c, class_names, by_name) -> int:

@@ -14,7 +14,6 @@ from fastcore.basics import patch
 
 from .directory import RunDirectory, extend_history
 from .loop import step_of
-from .monitor import EVALUATIONS
 from .runs import Run
 
 # %% auto #0
@@ -57,7 +56,7 @@ def on_train_begin(self: HistoryLogger, logs=None):
 @patch
 def on_train_batch_end(self: HistoryLogger, batch, logs=None):
     self.logs = logs
-    if step_of(self.model) % self.log_every == 0 or EVALUATIONS[0] in logs:
+    if step_of(self.model) % self.log_every == 0 or "frechet_distance" in logs:
         self.write_row()
 
 # %% ../nbs/api/18_callbacks.ipynb #0874c452
@@ -148,13 +147,24 @@ def on_train_begin(self: RunSaver, logs=None):
 
 
 @patch
-def on_train_batch_end(self: RunSaver, batch, logs=None):
-    if step_of(self.model) == self.steps:
+def save_if_due(self: RunSaver):
+    if is_finished(self.model, self.steps):
         return  # `on_train_end` saves
     if step_of(self.model) % self.every == 0:
         self.save()
     elif time.monotonic() - self.saved_at > 60 * self.minutes:
         self.save_checkpoint()
+
+
+@patch
+def on_train_batch_end(self: RunSaver, batch, logs=None):
+    if batch + 1 != (self.params or {}).get("steps"):  # else the callbacks have their `on_epoch_end` first
+        self.save_if_due()
+
+
+@patch
+def on_epoch_end(self: RunSaver, epoch, logs=None):
+    self.save_if_due()
 
 # %% ../nbs/api/18_callbacks.ipynb #88177931
 @patch

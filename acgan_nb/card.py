@@ -15,7 +15,7 @@ import numpy as np
 
 from .data import image_grid
 from .directory import RunDirectory
-from .hub import FILES, check_repository, needed, upload
+from .hub import TENSORS, check_repository, needed, upload
 from .config import NEEDED, without_place
 from .settings import ROWS
 from .sources import write_png
@@ -26,9 +26,6 @@ from .tables import markdown, read_report, remarks_on, table
 __all__ = []
 
 # %% ../nbs/api/38_card.ipynb #a97b4884
-TENSORS = FILES[1]
-
-
 def named_variables(model) -> dict:
     "{name in the file: variable} of a network, in their order."
     layers = (re.sub(r"_\d+$", "", v.path.split("/")[-2]) for v in model.weights)
@@ -140,7 +137,7 @@ def _measures(report) -> str:
 # %% ../nbs/api/38_card.ipynb #5b3720bb
 def _settings(config) -> str:
     "The settings that every run has, those that are not the defaults, and what they were used with."
-    changed = [r.name for r in ROWS.values() if r.recorded and config[r.name] not in (r.default, config.get(r.like))]
+    changed = [r.name for r in ROWS.values() if r.recorded and not r.is_default(config)]
     names = dict.fromkeys(("arch", *NEEDED, *changed))
     rows = [["setting", "value"], *([f"`{key}`", plain(config[key])] for key in names)]
     versions = ", ".join(f"{key} {value}" for key, value in (config.get("versions") or {}).items())

@@ -45,7 +45,9 @@ class _Run(click.Path):
     "A run directory; that of hf://USER/NAME is fetched."
 
     def convert(self, value, param, ctx):
-        return Path(local(super().convert(value, param, ctx)))
+        from acgan_nb.storage import expanded
+
+        return expanded(local(super().convert(value, param, ctx)))
 
 
 @main.command("train")
@@ -61,7 +63,7 @@ def _train(ctx, data, config, outdir, quiet, resume, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
     sub-folder of images per class. With --config, DATA may be left out."""
     from acgan_nb.sources import find_folder
-    from acgan_nb.storage import check_writable, find_run, holds_run, replayed
+    from acgan_nb.storage import check_writable, find_run, folder_name, holds_run, replayed
     from acgan_nb.tfds import check_name
 
     if config:
@@ -73,7 +75,7 @@ def _train(ctx, data, config, outdir, quiet, resume, **options):
     check_name(data, options["data_dir"])
     settings_from(options)
     folder = find_folder(data)
-    name = re.sub(r"[^\w.-]", "_", data) if folder is None else Path(os.path.abspath(folder)).name
+    name = re.sub(r"[^\w.-]", "_", data) if folder is None else folder_name(folder)
     outdir = outdir or Path("runs") / name
     check_writable(outdir, "outdir")
     if options["init"] and not holds_run(outdir):
@@ -96,7 +98,7 @@ drawing_options = [
 
 # %% ../nbs/api/26_cli.ipynb #7d64324d
 def save_images(images, labels, out, columns=10):
-    "Write one PNG grid, or LABEL/NNNNN.png files below a folder. Returns the path."
+    "Write one PNG grid, or CLASS/NNNNN.png files below a folder. Returns the path."
     from acgan_nb.data import image_grid
     from acgan_nb.sources import IMAGE_SUFFIXES, write_png
     from acgan_nb.storage import expanded
@@ -141,9 +143,12 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     names = trained.config["class_names"]
     classes = range(len(names)) if label is None else ids_of([label], names)
     labels = [k for k in classes for _ in range(count)]
+    folders = [re.sub(r"[^\w .,=+-]", "_", name) for name in names]  # a sub-folder per class
+    if len(set(folders)) < len(folders):
+        folders = [f"{k}_{folder}" for k, folder in enumerate(folders)]
     images = trained.sample(labels, seed=seed)
     out = out or (run / "sample.png" if where == run else Path(f"{run.name}.png"))
-    say(save_images(images, labels, out, columns))
+    say(save_images(images, [folders[k] for k in labels], out, columns))
 
 # %% ../nbs/api/26_cli.ipynb #9cc64d41
 @main.command("export")
@@ -178,9 +183,9 @@ def _demo(runs, outdir, runtime):
 
     A run is a run directory, a Hub address or a pretrained generator, as for sample."""
     from acgan_nb.export import check_demo, demo_sizes, find_runtime, write_demo
-    from acgan_nb.storage import find_run
+    from acgan_nb.storage import find_run, folder_name
 
-    names = [Path(os.path.abspath(run)).name for run in runs]
+    names = [folder_name(run) for run in runs]
     folders = dict(zip(names, map(find_run, runs)))
     check_demo(names, outdir)
     runtime = find_runtime(runtime)

@@ -56,7 +56,7 @@ def _connect(ray, address):
 
 # %% ../nbs/api/38_cluster.ipynb #30358382
 def check_resources(cpus, gpus, retries=0, jobs=None):
-    "`ValueError` unless Ray is there and can reserve these amounts, whole or below 1, and counts."
+    "`ValueError` unless Ray is installed, both amounts are whole or below 1, and the counts are in range."
     check_ray()
     check_range("cpus", cpus, 0, above=True)
     check_range("gpus", gpus, 0)

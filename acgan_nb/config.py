@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import json
-import os
 from importlib import metadata
-from pathlib import Path
+from pathlib import PurePosixPath, PureWindowsPath
 
 from .settings import ROWS, Settings, check_range, nearest
 
@@ -138,12 +137,19 @@ def check_same(where, old: dict, new: dict):
         raise ValueError(f"{where} holds a run with {old_text}, not {new_text}")
 
 # %% ../nbs/api/39_config.ipynb #c2fa0002
+def versions_of(*packages) -> dict:
+    "The installed versions of packages, by name."
+    return {package: metadata.version(package) for package in packages}
+
+
 def without_place(value, config: dict):
-    "A table in which folders of this machine have their names alone."
-    text, init = json.dumps(value), config.get("init") or ""
-    places = [path for path in (config["data"], init) if os.path.isabs(path)]
-    if not os.path.isabs(init) and Path(init).name != init and not init.startswith("hf:"):
-        places.append(init)  # a run below the working directory, above it, or at home
-    for path in sorted(places, key=len, reverse=True):
-        text = text.replace(json.dumps(path)[1:-1], json.dumps(Path(path).name)[1:-1])
+    "A table in which folders of this machine, or of Windows, have their names alone."
+    text, data, init, names = json.dumps(value), config["data"], config.get("init") or "", {}
+    name_of = lambda path: PureWindowsPath(path).name  # noqa: E731  # which separates at both slashes
+    if PurePosixPath(data).is_absolute() or PureWindowsPath(data).is_absolute():
+        names[data] = name_of(data)
+    if name_of(init) != init and not init.startswith("hf:"):
+        names[init] = f"./{name_of(init)}"  # no generator of the package of this name
+    for path in sorted(names, key=len, reverse=True):
+        text = text.replace(json.dumps(path)[1:-1], json.dumps(names[path])[1:-1])
     return json.loads(text)

@@ -14,7 +14,6 @@ import os
 from contextlib import suppress
 from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
@@ -22,8 +21,9 @@ from fastcore.basics import patch
 from .arrays import as_images, as_labels, check_memory, class_ids, distinct_names
 from .arrays import labels_and_names, number_names
 from .settings import as_size, check_choice, check_range, check_value_range, choices
-from .sources import class_folders, find_folder, picture, with_channels
-from .sources import read_digits, read_folder
+from .sources import class_folders, find_folder, picture, read_digits, read_folder
+from .sources import with_channels
+from .storage import expanded
 from .tfds import read_tfds
 
 # %% auto #0
@@ -189,7 +189,7 @@ def check_outside(outdir, name):
     "`ValueError` if a run directory would become a class of the folder of images that is meant."
     if not isinstance(name, (str, os.PathLike)) or (folder := find_folder(name)) is None:
         return
-    out = Path(os.path.expanduser(outdir)).resolve()
+    out = expanded(outdir).resolve()
     for parent in (class_folders(folder, "train")[0].parent, folder / "test"):
         if parent.resolve() in (out, *out.parents):
             where = f"outdir {str(outdir)!r} is inside the images in {str(parent)!r}"
@@ -250,11 +250,11 @@ def image_grid(images, columns=10, padding=1, background=255):
 # %% ../nbs/api/03_data.ipynb #997d1144
 def html_sheet(images, columns, text) -> str:
     "A grid of uint8 images (N, H, W, C) as HTML, enlarged to be seen, with a text."
-    file, sheet = io.BytesIO(), image_grid(images, columns)
-    picture(sheet).save(file, "png")
+    text, file, image = html.escape(text), io.BytesIO(), picture(image_grid(images, columns))
+    image.thumbnail((1024, 1024))  # of large images
+    image.save(file, "png")
     source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-    look = f"image-rendering:pixelated;height:{sheet.shape[0] * max(1, 320 // sheet.shape[0])}px"
-    text = html.escape(text)
+    look = f"image-rendering:pixelated;height:{image.height * max(1, 320 // image.height)}px"
     return f'<p><code>{text}</code></p><img alt="{text}" style="{look}" src="{source}">'
 
 # %% ../nbs/api/03_data.ipynb #f7c44e5e
@@ -321,14 +321,14 @@ def is_streamable(batches) -> bool:
     return hasattr(batches, "element_spec") and hasattr(batches, "as_numpy_iterator")
 
 # %% ../nbs/api/03_data.ipynb #720bfbcd
-def _as_batch(batch, num_classes=None, value_range=None):
+def _as_batch(batch, num_classes=None, value_range=None, signed=False):
     "A pair (images, labels) -> uint8 (B, H, W, C) and int64 (B,), or a one-line `ValueError`."
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise ValueError("must be a pair (images, labels)")
     images, labels = batch
     if np.ndim(labels) == 0:
         raise ValueError("is one image, not batched: call .batch(batch_size)")
-    images = as_images(images, value_range)
+    images = as_images(images, value_range, signed)
     return images, as_labels(labels, len(images), num_classes)
 
 # %% ../nbs/api/03_data.ipynb #a94717ef
@@ -386,8 +386,6 @@ def _numbered(self: Stream, order=None, start=0):
 @patch
 def _check_shape(self: Stream, shape, previous):
     "`ValueError` for a batch of this shape (B, H, W, C) after one of `previous` images."
-    self.batch_size = self.batch_size or shape[0]
-    self.image_shape = self.image_shape or shape[1:]
     expected = (self.batch_size, *self.image_shape)
     fits = shape[1:] == self.image_shape and shape[0] <= self.batch_size
     if not fits or previous < self.batch_size:
@@ -418,7 +416,9 @@ def _read(self: Stream, order=None, start=0):
     previous = math.inf
     for number, batch in self._numbered(order, start):
         try:
-            images, labels = _as_batch(batch, self.num_classes or None, self.value_range)
+            how = self.num_classes or None, self.value_range, self.batch_size is not None
+            images, labels = _as_batch(batch, *how)
+            self.image_shape, self.batch_size = self.image_shape or images.shape[1:], self.batch_size or len(images)
             self._check_shape(images.shape, previous)
         except ValueError as error:
             raise ValueError(f"{self.name!r}, batch {number}: {error}") from None

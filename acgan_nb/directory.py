@@ -356,11 +356,11 @@ def write_film(self: RunDirectory, frames: int = 100, seconds: float = 8, height
     if not (paths := self.sheets()):  # somebody tidied up
         return
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(frames, len(paths))).round().astype(int))
-    frames = [frame for i in chosen if (frame := _frame(paths[i], height))]
-    if not frames:
+    pictures = [frame for i in chosen if (frame := _frame(paths[i], height))]
+    if not pictures:
         return
-    first, *rest = frames
-    duration = [int(1000 * seconds / len(frames))] * len(frames)
+    first, *rest = pictures
+    duration = [int(1000 * seconds / len(pictures))] * len(pictures)
     duration[-1] = 2000  # milliseconds
     film = dict(save_all=True, append_images=rest, duration=duration, loop=0)
     with replacing(self.film_path) as file:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import warnings
 from contextlib import suppress
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from . import metrics
-from .arrays import to_plain
+from .arrays import check_memory, to_plain
+from .config import versions_of
 from .data import Dataset, as_images, as_labels
 from .fidelity import check_installed, fidelity_scores
 from .lite0 import imagenet_accuracy
@@ -330,7 +330,7 @@ def _check_same_data(train: Dataset, test: Dataset, run: Run):
 
 # %% ../nbs/api/22_evaluation.ipynb #7bc3ceae
 def _real_images(run: Run, train: Dataset | None, test: Dataset | None, data_dir):
-    "Training images, and those of them and of the test images that have a label; the run's if not given."
+    "(all training images, the labelled ones, the labelled test images); by default those of the run."
     images = run_data(run, data_dir=data_dir) if train is None else train
     test = run_data(run, "test", data_dir) if test is None else test
     train, test = (data.subset(range(data.num_classes)) for data in (images, test))
@@ -375,7 +375,7 @@ def _describe_settings(train: Dataset, test: Dataset, options: dict) -> dict:
         "test_fingerprint": test.fingerprint,
         "train_fingerprint": train.fingerprint,
         **{name: options[name] for name in options if name not in ("fidelity", "fresh")},
-        "versions": {p: metadata.version(p) for p in (*packages, keras.backend.backend())},
+        "versions": versions_of(*packages, keras.backend.backend()),
     }
 
 # %% ../nbs/api/22_evaluation.ipynb #7eef721b
@@ -395,6 +395,7 @@ def _columns(run: Run, train: Dataset, options: dict) -> dict:
     least, seed = metrics.images_for(options["pairs"]), options["seed"]
     count = max(min(options["samples"], len(train)), train.num_classes * least)
     many = options["gan_train_samples"]
+    check_memory("the samples for GAN-train", many * options["gan_train_seeds"], train.images[0].size)
     return {
         "generated": (sampler(run, train, count)(seed), sampler(run, train, many)),
         "real": (real_sampler(train, count, least)(seed), real_sampler(train, many)),
@@ -467,13 +468,12 @@ def evaluate(
     columns = _columns(run, train, options)
     report = {"run": _describe_run(run), **_describe_judges(judge, feature_judge, test)}
     report = to_plain(report | {"settings": _describe_settings(train, test, options)})
-    if not options["fresh"]:
-        report |= _known_real_column(report, run)
+    report |= {} if options["fresh"] else _known_real_column(report, run)
+    samples, _ = columns["generated"]
+    if options["fidelity"]:  # first: its weights may have to be downloaded
+        report["fidelity"] = fidelity_scores(samples.images, train.images)
     for name in [name for name in columns if name not in report]:
         report[name] = _measure_column(*columns[name], test, judge, feature_judge, options)
-    samples, _ = columns["generated"]
-    if options["fidelity"]:
-        report["fidelity"] = fidelity_scores(samples.images, train.images)
     report["overfitting"] = overfitting(run, images, test, seed=options["seed"])
     report["shares"] = _shares(report["generated"], report["real"])
     report["judges"] = _all_judges(train, test, samples)

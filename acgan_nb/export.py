@@ -24,6 +24,7 @@ from urllib.parse import quote
 import numpy as np
 
 from .config import own_version, without_place
+from .hub import cache_folder
 from .settings import check_choice
 from .storage import check_writable, expanded, replacing
 
@@ -266,10 +267,10 @@ def find_runtime(given=None) -> Path:
     live = live_folder()
     package = json.loads((live / "package.json").read_text(encoding="utf-8"))
     name = f"onnxruntime-web-{package['dependencies']['onnxruntime-web']}"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "acgan_nb" / name
+    cache = cache_folder(name)
     built = Path("node_modules", "onnxruntime-web", "dist")
     folders = [given] if given else [live / built, cache]
-    for folder in map(Path, folders):
+    for folder in map(expanded, folders):
         if all((folder / file).is_file() for file in RUNTIME):
             return folder
     if given:
@@ -310,11 +311,11 @@ def check_demo(names, outdir):
             raise ValueError(f"each run needs a folder name of its own, got {', '.join(names)}")
     _check_converter("onnx")
     check_writable(outdir)
-    if (path := outdir).resolve() == Path.cwd():
+    if outdir.resolve() == Path.cwd():
         raise FileExistsError(f"outdir {str(outdir)!r} is the working directory; choose a new folder")
-    if path.is_dir():
-        generators = {model.parent.name for model in path.glob("*/model.onnx")}
-        _check_own(path, generators | _DEMO, "generator.js", "outdir")
+    if outdir.is_dir():
+        generators = {model.parent.name for model in outdir.glob("*/model.onnx")}
+        _check_own(outdir, generators | _DEMO, "generator.js", "outdir")
 
 
 # %% ../nbs/api/29_export.ipynb #a0eef9e1

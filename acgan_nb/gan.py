@@ -123,7 +123,7 @@ def set_randomness(self: ACGAN, step):
 # %% ../nbs/api/11_gan.ipynb #6679752a
 @patch
 def draw(self: ACGAN, count, label_seed=None, z_seed=None):
-    """Latents z (count, latent_dim) and class ids (count,) for a batch: only this device's shard.
+    """z (B, latent_dim) and class ids (B,): this device's share of a batch of `count`.
 
     Default seeds: those of the training step."""
     label_seed, z_seed = (self.seed_generator if s is None else s for s in (label_seed, z_seed))

@@ -96,12 +96,13 @@ def network_edge(what):
         raise OSError(f"{what}: {reason_of(error)}") from error
 
 # %% ../nbs/api/37_hub.ipynb #67b47cb7
-FILES = ("config.json", "generator.safetensors", "history.csv", "report.json")
+TENSORS, REPORT = "generator.safetensors", "report.json"
+FILES = "config.json", TENSORS, "history.csv", REPORT
 
 
-def cache_folder() -> Path:
-    "Where fetched runs are kept."
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "acgan_nb" / "hub"
+def cache_folder(name: str = "hub") -> Path:
+    "Where fetched files are kept: by default runs."
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "acgan_nb" / name
 
 # %% ../nbs/api/37_hub.ipynb #d5f1c57f
 def fetch(address) -> Path:
@@ -112,22 +113,22 @@ def fetch(address) -> Path:
     if earlier.is_dir() and not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         earlier.rename(folder)
-    weights, page = folder / FILES[1], folder / "report.html"  # which is made by an evaluation here
+    weights, page = folder / TENSORS, folder / "report.html"  # which is made by an evaluation here
     with network_edge(f"hf://{name}") as library:
         options = dict(revision=revision, local_dir=folder)
         before = weights.read_bytes() if weights.is_file() else None
         reports = [*folder.glob("report*.json"), *folder.glob("report*.html")]
-        wanted = FILES[:3] if page.exists() else FILES
+        wanted = [file for file in FILES if file != REPORT or not page.exists()]
         try:
-            library.snapshot_download(name, allow_patterns=list(wanted), **options)
+            library.snapshot_download(name, allow_patterns=wanted, **options)
         finally:
             if changed := not weights.is_file() or weights.read_bytes() != before:
                 for report in reports:  # of the earlier weights
                     report.unlink()
         if changed and reports:
-            library.snapshot_download(name, allow_patterns=[FILES[3]], **options)
+            library.snapshot_download(name, allow_patterns=[REPORT], **options)
     if not weights.is_file():
-        raise FileNotFoundError(f"hf://{name} holds no run of this package: it has no {FILES[1]}")
+        raise FileNotFoundError(f"hf://{name} holds no run of this package: it has no {TENSORS}")
     return folder
 
 

@@ -11,7 +11,6 @@ import warnings
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
-from importlib import metadata
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +22,7 @@ from scipy.special import softmax
 from tqdm import tqdm
 
 from .arrays import check_memory, to_plain
+from .config import versions_of
 from .data import Dataset, as_images, as_labels, from_pixels, load
 from .lite0 import lite0_network
 from .models import BatchNormalization
@@ -190,13 +190,13 @@ def _training_batches(data, recipe, rng, batch_size=128):
     images = resize(data.images, recipe.size, "stretch")
     targets = np.eye(data.num_classes, dtype="float32")
     shift = recipe.size // 8
-    padded = np.pad(images, [(0, 0), (shift, shift), (shift, shift), (0, 0)], mode="edge")
+    pads = [(0, 0), (shift, shift), (shift, shift), (0, 0)]
     batch_size = min(batch_size, len(data))
     while True:
         permutation = rng.permutation(len(data))
         for i in range(0, len(data) - batch_size + 1, batch_size):
             chosen = permutation[i : i + batch_size]
-            batch = _augment(padded[chosen], recipe.size, recipe.mirror, rng)
+            batch = _augment(np.pad(images[chosen], pads, mode="edge"), recipe.size, recipe.mirror, rng)
             yield from_pixels(batch), targets[data.labels[chosen]]
 
 # %% ../nbs/api/14_judges.ipynb #7fb8138f
@@ -240,7 +240,7 @@ def _batches_side_by_side(datas, recipe, seeds, name):
 def _train_cycle(datas, recipe, name, seeds, peak, networks):
     "Train `networks` for one cycle, side by side: one of each data set and seed."
     shape = recipe.size, datas[0].images.shape[-1], datas[0].num_classes
-    training, together = _classifiers(len(datas), *shape, recipe.widths, recipe.weight_decay)
+    training, together = _classifiers(len(datas), *shape, tuple(recipe.widths), recipe.weight_decay)
     for new, network in zip(training, networks):
         new.set_weights(network.get_weights())
     for variable in together.optimizer.variables:  # it forgets the training before
@@ -267,7 +267,7 @@ def _provenance(data, recipe, seed, start):
         "channels": data.images.shape[-1],
         "class_names": list(data.class_names),
         "train_fingerprint": data.fingerprint,
-        "versions": {p: metadata.version(p) for p in ("keras", "numpy", keras.backend.backend())},
+        "versions": versions_of("keras", "numpy", keras.backend.backend()),
     }
 
 # %% ../nbs/api/14_judges.ipynb #dda1cc41
@@ -313,7 +313,7 @@ def save_judge(judge: Judge, folder):
     >>> sorted(path.name for path in folder.iterdir())
     ['digits.json', 'digits.weights']
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_variables(folder / f"{judge.name}.weights", judge.network.weights, "float16")
     write_json(folder / f"{judge.name}.json", judge.about)
@@ -445,7 +445,7 @@ def shipped_judge(data: Dataset) -> str | None:
 
 def _saved_judge(data, folder, recipe=None):
     "The judge of exactly this data, and recipe if one is given, in `folder`; None if there is none."
-    if folder is not None and (Path(folder) / "judge.json").exists():
+    if folder is not None and (expanded(folder) / "judge.json").exists():
         judge = load_judge("judge", folder)
         of_data = judge.about.get("train_fingerprint") == data.fingerprint
         as_asked = recipe is None or judge.about["recipe"] == to_plain(asdict(recipe))
@@ -473,7 +473,7 @@ def judge_for(data: Dataset, folder=None, recipe: Recipe | None = None) -> Judge
     if folder is not None:
         check_writable(folder)
         with suppress(ValueError, OSError):  # another's file is none of ours
-            judge = _saved_judge(data, Path(folder).parent, recipe)
+            judge = _saved_judge(data, expanded(folder).parent, recipe)
     judge = judge or train_judge(data, recipe or recipe_for(data), name="judge")
     if folder is not None:
         save_judge(judge, folder)

@@ -395,7 +395,8 @@ def diversity_and_accuracy(ms_ssim, accuracy, threshold: float, floor: float = 0
 def _patch_sums(images):
     "Sums over 4x4 pixels of a channel, (N, patches) in float64; the edge is padded with zeros."
     pads = [(0, 0), *((0, -side % 4) for side in images.shape[1:3]), (0, 0)]
-    n, h, w, c = (padded := np.pad(images, pads)).shape
+    padded = np.pad(images, pads) if any(map(any, pads)) else images  # a copy only if need be
+    n, h, w, c = padded.shape
     return padded.reshape(n, h // 4, 4, w // 4, 4, c).sum((2, 4), dtype="float64").reshape(n, -1)
 
 # %% ../nbs/api/13_metrics.ipynb #509bbc75

@@ -65,7 +65,7 @@ class RealStatistics:
 
 # %% ../nbs/api/15_monitor.ipynb #9de1fcd5
 def _split(images, samples, rng, maximum=10_000):
-    "Images as if they were `samples` generated ones, and up to `maximum` other images."
+    "Two disjoint random parts: `samples` images (at most half), and up to `maximum` of the rest."
     permutation = rng.permutation(len(images))
     count = min(samples, len(images) // 2)
     return images[permutation[:count]], images[permutation[count:][:maximum]]

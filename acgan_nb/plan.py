@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 import os
 import platform
 import shlex
@@ -21,7 +22,7 @@ import numpy as np
 
 from .architectures import arch_for, architecture, check_sides, network_size
 from .arrays import to_plain
-from .config import own_version, recorded
+from .config import own_version, recorded, versions_of
 from .data import Dataset, Stream, _digest, check_batch_size, check_outside, is_streamable
 from .data import load
 from .devices import check_backend, data_parallel, has_bfloat16, has_gpu
@@ -52,7 +53,7 @@ def check_images(data, arch):
 def check_size(size, arch=None) -> tuple[int, int]:
     """(H, W); `ValueError` unless there are networks for images of this size.
 
-    That is asked before any image is read."""
+    Called before any image is read."""
     check_sides(*(size := as_size(size)))
     if arch is not None and size != (needed := architecture(arch).image_shape[:2]):
         height, width = needed
@@ -84,6 +85,9 @@ def as_dataset(
             raise ValueError("a Stream was read already: give value_range to Stream(...)")
         data = data if isinstance(data, Stream) else Stream(data, value_range=value_range)
     else:
+        reading = getattr(data, "reading", {})
+        if reading and value_range and [*value_range] != [*(reading.get("value_range") or ())]:
+            raise ValueError("a Dataset was read already: give value_range to load(...)")
         data = data if isinstance(data, Dataset) else _from_arrays(data, value_range)
         data = data if classes is None else data.subset(classes)
         data = data if size is None else _resized(data, size, framing)
@@ -140,13 +144,13 @@ _SOURCE = _source()  # that which runs: it may be edited later
 
 
 def _versions():
-    versions = {p: metadata.version(p) for p in ("keras", "numpy", keras.backend.backend())}
+    versions = versions_of("keras", "numpy", keras.backend.backend())
     return {"python": platform.python_version(), **versions, "acgan_nb": f"{own_version()}+{_SOURCE}"}
 
 # %% ../nbs/api/19_plan.ipynb #e9cd5727
 @dataclass(frozen=True)
 class Plan:
-    """What `fit` is going to do; everything is checked, and nothing has been done.
+    """What `fit` is going to do; everything is checked, and nothing has been written.
 
     >>> plan = check_fit("digits", steps=50)
     >>> plan.steps_per_epoch, plan.config["batch_size"]
@@ -194,7 +198,7 @@ class Plan:
 def _comparison(name, old: dict, new: dict) -> str:
     "What a configuration has from another one that is not a default, and what not."
     rows = [row for row in ROWS.values() if row.recorded]
-    same = [row.name for row in rows if new[row.name] == old[row.name] not in (row.default, old.get(row.like))]
+    same = [row.name for row in rows if new[row.name] == old[row.name] and not row.is_default(old)]
     keys = ("data", "arch", *(row.name for row in rows), "init_weights")
     other = [key for key in keys if new[key] != old.get(key)]
     text = f"from {name}: " + (", ".join(f"{key}={new[key]!r}" for key in same) or "the defaults")
@@ -246,8 +250,8 @@ def check_fit(
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
     check_range("steps", steps, 1, ROWS["steps"].below, whole=True)
     changed = dict(steps=steps, batch_size=batch_size, **_how_read(data, s))
-    if getattr(data, "is_subset", False) and s.classes is None:
-        changed["classes"] = list(data.class_names)  # so that the name of the data is enough
+    if getattr(data, "is_subset", False):
+        changed["classes"] = list(data.class_names)  # ids would be those of a subset
     changed["mixed_precision"] = _precision(s.mixed_precision, directory if resume else None)
     config = _configuration(data, arch, recorded(s) | changed)
     if s.init:
@@ -325,10 +329,15 @@ def _once(data):
     return replace(data, images=data.images[first], labels=data.labels[first])
 
 
+def _looked_at(stream) -> int:
+    "Images of a stream that evaluations hold in memory: 20,000, or fewer of more than a gigabyte."
+    return min(20_000, max(1_000, 2**30 // math.prod(stream.image_shape)))
+
+
 def _check_evaluations(s, data) -> dict:
     "What a `Plan` holds for evaluations; `ValueError` if they are impossible."
     streamed = isinstance(data, Stream)
-    data = data.sample(20_000) if streamed else _once(data)
+    data = data.sample(_looked_at(data)) if streamed else _once(data)
     try:
         possible_pairs(data)
     except ValueError as error:
@@ -348,9 +357,8 @@ def train_command(config: dict) -> str:
     if config["arch"] != config["data"]:  # of another size or name; it brings its size
         words += ["--arch", config["arch"]]
     for row in ROWS.values():
-        default = config[row.like] if row.like else row.default
-        if row.recorded and (value := config[row.name]) != default:
-            words += _flag(row, value)
+        if row.recorded and not row.is_default(config):
+            words += _flag(row, config[row.name])
     if every := (config.get("evaluation") or {}).get("every"):
         words += _flag(ROWS["evaluate_every"], every)
     return shlex.join(words)

@@ -215,7 +215,7 @@ def diversity(real, generated, class_names):
     fig, ax = plt.subplots(figsize=(4.6, 3.6), layout="constrained")
     ends = [0, max(*real, *generated) * 1.08]
     ax.plot(ends, ends, color="gray", lw=0.8, label="equal")
-    ax.axhline(max(real), color=REAL, ls="--", lw=1, label="largest real class")
+    ax.axhline(max(real), color=REAL, ls="--", lw=1, label="least diverse real class")
     _scatter(ax, real, generated, class_names)
     ax.set(xlabel="mean MS-SSIM, real", ylabel="mean MS-SSIM, generated", xlim=ends, ylim=ends)
     ax.legend(fontsize="small", loc="lower right")
@@ -231,7 +231,7 @@ def joint(ms_ssim, accuracy, limit, class_names):
     'accuracy'
     """
     fig, ax = plt.subplots(figsize=(4.6, 3.2), layout="constrained")
-    ax.axvline(limit, color=REAL, ls="--", lw=1, label="largest real class")
+    ax.axvline(limit, color=REAL, ls="--", lw=1, label="least diverse real class")
     _scatter(ax, ms_ssim, accuracy, class_names)
     ax.set(xlabel="mean MS-SSIM (less varied to the right)", ylabel="accuracy")
     ax.margins(y=0.25)

@@ -126,7 +126,7 @@ def _class_ids(labels, count, names):
     if bad := [i for i in labels.tolist() if not 0 <= i < k]:
         raise ValueError(f"label {bad[0]} is out of range: class ids are 0..{k - 1}")
     if count is not None and len(labels) != count:
-        raise ValueError(f"count={count} goes with one class id, got {len(labels)} of them")
+        raise ValueError(f"{count} images need one class or {count}, got {len(labels)}")
     return labels
 
 # %% ../nbs/api/17_runs.ipynb #d67b6aaa
@@ -357,7 +357,7 @@ def _files_about(run):
         if report["run"]["step"] == run.step:
             yield from (p for p in (path, path.with_suffix(".html")) if p.exists())
     yield from [path for path in directory.sheets() if step_of_sheet(path) <= run.step][-1:]
-    yield from directory.path.glob(directory.film_path.name)
+    yield from filter(Path.exists, [directory.film_path])
 
 # %% ../nbs/api/17_runs.ipynb #3d602f40
 @patch

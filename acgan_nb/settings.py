@@ -115,6 +115,10 @@ class Row:
         if self.kind is int and self.low is not None and self.below is None:
             object.__setattr__(self, "below", 2**31)
 
+    def is_default(self, config: dict) -> bool:
+        "Whether its value is the default, which may be the value of another option."
+        return config[self.name] == (config[self.like] if self.like else self.default)
+
     @property
     def flag_names(self) -> tuple:
         "Its names on the command line, without dashes in front."
@@ -202,7 +206,7 @@ class Settings:
     steps: int | None = option(
         None, "Updates of D and G [default: the architecture's]", low=1, identity=False
     )
-    batch_size: int = option(100, "Images per step")
+    batch_size: int = option(100, "Images per step", low=1)
     # networks and optimisers
     latent_dim: int = option(
         100, "Length of z", part="generator", low=1, below=2**16, flags=("latent-dim", "nz")
@@ -241,7 +245,7 @@ class Settings:
     steps_per_execution: int | None = option(
         None, "Steps per call to the device [default: 1; GPU: log_every]", low=1, recorded=False
     )
-    devices: int = option(1, "Devices that share each batch", recorded=False)
+    devices: int = option(1, "Devices that share each batch", low=1, recorded=False)
     # disputed readings of the paper, and departures from it
     linear: str = reading(
         "maps", "G's first layer: maps at the start size, or units", part="generator",
@@ -323,7 +327,7 @@ class Settings:
 # %% ../nbs/api/00_settings.ipynb #5d27f1f8
 def _row(f) -> Row:
     kind, *optional = f.type.split(" | ")
-    return Row(f.name, KINDS[kind], f.default, optional=bool(optional), **f.metadata)
+    return Row(f.name, KINDS[kind], f.default, optional="None" in optional, **f.metadata)
 
 
 ROWS = {f.name: _row(f) for f in fields(Settings)}

@@ -24,9 +24,20 @@ from .storage import check_regular, expanded, replacing
 __all__ = ['resize', 'read_digits', 'read_folder']
 
 # %% ../nbs/api/02_sources.ipynb #3487849f
+def _pad(image, size, method):
+    "`ImageOps.pad`, also of an image so long that its short side would have no pixel left."
+    scale = min(new / old for new, old in zip(size, image.size))
+    sides = [round(old * scale) for old in image.size]
+    if all(sides):
+        return ImageOps.pad(image, size, method)
+    image, padded = image.resize([max(1, side) for side in sides], method), Image.new(image.mode, size)
+    padded.paste(image, tuple((new - old) // 2 for new, old in zip(size, image.size)))
+    return padded
+
+
 _FRAMINGS = {  # how, and what that does
     "crop": (ImageOps.fit, "only their middle is kept"),
-    "pad": (ImageOps.pad, "black bars are added"),
+    "pad": (_pad, "black bars are added"),
     "stretch": (Image.Image.resize, "they are stretched"),
 }
 
@@ -52,10 +63,14 @@ def shape_note(sizes, size, framing) -> str:
 
 # %% ../nbs/api/02_sources.ipynb #8453cf3f
 def stack(images, mode=None):
-    "PIL images of one size, of any mode -> one uint8 array (N, H, W, C)."
+    "A list of PIL images of one size, of any mode -> uint8 (N, H, W, C); the list is emptied, to save memory."
     mode = mode or ("L" if all(i.mode == "L" for i in images) else "RGB")
-    array = np.stack([np.asarray(i.convert(mode)) for i in images])
-    return array[..., None] if mode == "L" else array
+    width, height = images[0].size
+    array = np.empty((len(images), height, width, len(mode)), "uint8")
+    for k, image in enumerate(images):
+        array[k] = np.asarray(image.convert(mode)).reshape(array.shape[1:])
+        images[k] = None
+    return array
 
 # %% ../nbs/api/02_sources.ipynb #6df0ee16
 def picture(pixels):
@@ -151,8 +166,12 @@ def is_from_tfds(name) -> bool:
     return find_folder(name) is None and str(name) != "digits"
 
 # %% ../nbs/api/02_sources.ipynb #f5128983
-UNREAD = (".heic", ".heif", ".avif", ".jxl", ".jp2")  # formats of images that are not read
-IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .jfif .webp .bmp .gif .tif .tiff .ppm .pgm".split())
+UNREAD = tuple(  # formats of images that are not read
+    ".heic .heif .avif .jxl .jp2 .j2k .jpx .jpf .svg .psd .dng .cr2 .nef .arw .dcm".split()
+)
+IMAGE_SUFFIXES = tuple(
+    ".png .apng .jpg .jpeg .jpe .jfif .webp .bmp .dib .gif .tga .tif .tiff .ppm .pgm .pbm .pnm".split()
+)
 
 
 def _is_image(path):
@@ -198,6 +217,12 @@ def _folders(root):
     return _in_order(filter(Path.is_dir, shown))
 
 # %% ../nbs/api/02_sources.ipynb #54428b19
+def _is_split(folder):
+    "Whether it is no class: `test` with folders in it, or one whose folders are named as those beside it, such as `val`."
+    names = {path.name for path in _folders(folder)}
+    return bool(names) and (folder.name == "test" or names <= {path.name for path in _folders(folder.parent)})
+
+
 def class_folders(root, split):
     "A folder for each class: those in root/split, or for training those in root itself."
     if (root / split).is_dir() and (found := _folders(root / split)):
@@ -205,7 +230,7 @@ def class_folders(root, split):
     if split != "train":
         text = f"{root} has no sub-folder {split!r} with one folder per class"
         raise ValueError(f"{text}: move some images of each class there, or use the split 'train'")
-    found = [p for p in _folders(root) if p.name != "test" or not _folders(p)]
+    found = [p for p in _folders(root) if not _is_split(p)]
     if {p.name.lower() for p in found} <= {"train", "test"}:
         raise ValueError(f"{root} needs one sub-folder of images per class")
     return _check_depth(found)

@@ -97,7 +97,7 @@ def remove_unfinished(folder):
 
 # %% ../nbs/api/01_storage.ipynb #dcea1c58
 def check_regular(path):
-    "`ValueError` if there is something of this name that is no regular file."
+    "`ValueError` if the path exists and is not a regular file."
     if Path(path).exists() and not Path(path).is_file():
         raise ValueError("it is not a regular file")
 
@@ -340,13 +340,13 @@ def locked(folder):
 # %% ../nbs/api/01_storage.ipynb #915be149
 def check_run(folder, hint=""):
     "`FileNotFoundError`, whose line ends in `hint`, unless the folder holds a run."
-    if not (Path(folder) / "config.json").is_file():
+    if not (expanded(folder) / "config.json").is_file():
         raise FileNotFoundError(f"no run in {str(folder)!r}: it has no config.json{hint}")
 
 
 def check_writable(folder, role="folder"):
     "`OSError` if a directory that is written to, or made, is in a place where that cannot be."
-    text, path = f"cannot write to {role} {str(folder)!r}", Path(folder).absolute()
+    text, path = f"cannot write to {role} {str(folder)!r}", expanded(folder).absolute()
     there = next(part for part in (path, *path.parents) if part.exists())
     if not there.is_dir():
         raise NotADirectoryError(f"{text}: {there} is a file")
@@ -435,7 +435,7 @@ def read_settings(config) -> dict:
     return read_json(path, check_config)
 
 # %% ../nbs/api/01_storage.ipynb #efd5c4cd
-NOT_BY_NAME = {"arrays": "arrays", "stream": "a stream of batches"}
+NOT_BY_NAME = {"arrays": "arrays", "stream": "batches of a stream"}
 
 
 def replayed(config, given: dict) -> dict:
@@ -451,7 +451,7 @@ def replayed(config, given: dict) -> dict:
         text = f"the run of {config} was trained on {NOT_BY_NAME[old['data']]}"
         raise ValueError(f"{text}, which cannot be loaded by name: give the data")
     rows = [row for row in ROWS.values() if row.recorded]
-    kept = {row.name: old[row.name] for row in rows if not row.like or old[row.name] != old[row.like]}
+    kept = {row.name: old[row.name] for row in rows if not (row.like and row.is_default(old))}
     kept |= dict(arch=old["arch"], data=old["data"])
     kept["evaluate_every"] = (old.get("evaluation") or {}).get("every")
     for name, other in (("steps", "epochs"), ("arch", "size")):

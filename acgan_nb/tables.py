@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .settings import check_choice
-from .storage import folder_name, read_json, write_rows
+from .storage import expanded, folder_name, read_json, write_rows
 
 # %% auto #0
 __all__ = ['MEASURE_ROWS', 'MEASURES', 'table', 'markdown', 'summary', 'compare', 'over_seeds', 'welch', 'significance']
@@ -44,6 +44,7 @@ MEASURE_ROWS = tuple(MeasureRow(*row) for row in (
 
 # %% ../nbs/api/35_tables.ipynb #0475751f
 COUNT_ROWS = tuple(MeasureRow(*row) for row in (  # on which the measures depend
+    ("steps", "training steps", None, "", "{:,}"),
     ("images", "images", None, "", "{:,}"),
     ("gan_train_images", "images for GAN-train", None, "", "{:,}"),
     ("gan_train_steps", "steps for GAN-train", None, "", "{:,}"),
@@ -231,7 +232,7 @@ def _columns(reports) -> dict:
         judges = {key: _judge_name(report[key], hashes) for key in ("judge", "features")}
         name, real = folder_name(folder), f"real {report['run']['data']}"
         title = name if name not in columns else str(folder)
-        columns[title] = report["generated"] | judges
+        columns[title] = report["generated"] | judges | {"steps": report["run"]["step"]}
         test = (report["settings"]["test_fingerprint"], *judges.values())
         if test not in seen:  # splits of a data set have the same name
             columns[real if real not in columns else f"real {title}"] = report["real"] | judges
@@ -248,7 +249,7 @@ def compare(folders, by_run: bool = False) -> str:
     >>> print(compare([results_folder("digits")]).splitlines()[1])
     GAN-test                   higher     98.3%        100.0%
     """
-    folders = [Path(folder) for folder in folders]
+    folders = [expanded(folder) for folder in folders]
     columns = _columns([(folder, read_report(folder)) for folder in folders])
     rows = table(columns, (*MEASURE_ROWS, *COUNT_ROWS))
     return "\n".join(aligned(list(zip(*rows)) if by_run else rows))
@@ -321,15 +322,13 @@ def seed_lines(found: dict) -> list[list[str]]:
     return lines + [[f"**{cell}**" for cell in mean]] * (len(lines) > 1)
 
 # %% ../nbs/api/35_tables.ipynb #6261ad60
-_COLUMNS = {  # a measure of a row: title and format
-    "gan_test": ("GAN-test", ".1%"),
-    "gan_train": ("GAN-train", ".1%"),
-    "frechet_distance": ("Fréchet", ".3f"),
-    "precision": ("precision", ".3f"),
-    "recall": ("recall", ".3f"),
-    "ms_ssim": ("MS-SSIM", ".3f"),
-}
-MEASURES = tuple(_COLUMNS)
+MEASURES = "gan_test", "gan_train", "frechet_distance", "precision", "recall", "ms_ssim"
+
+
+def _column(measure) -> tuple[str, str]:
+    "Title and format of a measure of trials, which are shorter: shares with one decimal."
+    title, form = SEED_COLUMNS[measure]
+    return title, form.replace(".2%", ".1%")
 
 
 def over_seeds(rows: list[dict]) -> list[list[str]]:
@@ -341,9 +340,9 @@ def over_seeds(rows: list[dict]) -> list[list[str]]:
     >>> over_seeds(rows)[1][:4]
     ['defaults', '3', '98.7% ± 0.4%', '92.3% ± 0.9%']
     """
-    table = [["trial", "n", *(title for title, _ in _COLUMNS.values())]]
+    table = [["trial", "n", *(_column(key)[0] for key in MEASURES)]]
     for trial in dict.fromkeys(row["trial"] for row in rows):
-        columns = [(values_of(rows, trial, key), form) for key, (_, form) in _COLUMNS.items()]
+        columns = [(values_of(rows, trial, key), _column(key)[1]) for key in MEASURES]
         table.append([trial, str(len(columns[0][0])), *(mean_and_std(*each) for each in columns)])
     return table
 
@@ -388,7 +387,7 @@ def significance(rows: list[dict], baseline: str) -> list[list[str]]:
     ['Fréchet', '*no noise* (-2.704)']
     """
     found, table = welch(rows, baseline), [["measure", "significant", "not corrected"]]
-    for measure, (title, form) in _COLUMNS.items():
+    for measure, (title, form) in ((key, _column(key)) for key in MEASURES):
         mine = {t: values for (m, t), values in found.items() if m == measure}
         clear = [t for t, (_, p) in mine.items() if p < 0.05 / len(found)]
         perhaps = [t for t, (_, p) in mine.items() if p < 0.05 and t not in clear]

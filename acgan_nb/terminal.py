@@ -37,7 +37,7 @@ class Switch(click.Choice):
 
     def convert(self, value, param, ctx):
         known = {"True": True, "False": False}
-        return known.get(str(value)) if str(value) in known else super().convert(value, param, ctx)
+        return known[str(value)] if str(value) in known else super().convert(value, param, ctx)
 
 
 class Command(click.Command):

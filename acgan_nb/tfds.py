@@ -18,6 +18,7 @@ from .arrays import check_memory, class_ids, listed
 from .settings import nearest
 from .sources import KNOWN, common_size, find_folder, framed, picture, resize, shape_note
 from .sources import stack
+from .storage import expanded
 
 # %% auto #0
 __all__ = ['read_tfds']
@@ -84,7 +85,7 @@ def check_name(name, data_dir=None):
     plain = str(name).partition("/")[0]
     where = data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
     known = _tfds_classes()
-    if known and _squashed(plain) not in known and not (Path(where).expanduser() / plain).exists():
+    if known and _squashed(plain) not in known and not (expanded(where) / plain).exists():
         raise _unknown(name, known.values())
 
 # %% ../nbs/api/41_tfds.ipynb #1428e2e8

@@ -35,7 +35,7 @@ from .data import Stream
 from .directory import new_history
 from .judges import judge_for
 from .loop import next_stop, step_of, tqdm, training_steps
-from .monitor import EVALUATIONS, Monitor, describe, possible_pairs, real_statistics
+from .monitor import Monitor, describe, possible_pairs, real_statistics
 from .plan import Plan, check_fit, train_command  # noqa: F401
 from .runs import Run, build_gan, load_pretrained, load_run  # noqa: F401
 from .settings import Settings
@@ -87,9 +87,10 @@ class Stopped(KeyboardInterrupt):
 @contextmanager
 def noting_signals(names=("SIGINT", "SIGTERM", "SIGHUP")):
     "A list to which the first of these signals is added, instead of its usual effect."
-    caught, wanted = [], [getattr(signal, name) for name in names if hasattr(signal, name)]
+    caught, known = [], [getattr(signal, name) for name in names if hasattr(signal, name)]
+    wanted = [number for number in known if signal.getsignal(number) is not None]  # else not Python's
     hang_up = getattr(signal, "SIGHUP", None)
-    if hang_up and signal.getsignal(hang_up) is signal.SIG_IGN:
+    if hang_up in wanted and signal.getsignal(hang_up) is signal.SIG_IGN:
         wanted.remove(hang_up)
 
     def note(number, frame):
@@ -183,7 +184,7 @@ def finished(self: Training) -> Run | None:
     if self.output:
         self.output.save_generator(run.generator, run.step)
         self.output.write_film()
-    if self.plan.settings.evaluate_every and EVALUATIONS[0] not in self.checkpoint.history:
+    if self.plan.settings.evaluate_every and "frechet_distance" not in self.checkpoint.history:
         warnings.warn(f"{self.directory} {why}: nothing was left to evaluate", stacklevel=4)
     return run
 
@@ -258,12 +259,11 @@ def _callbacks(self: Training, run, bar) -> list:
 
     board = save = None
     if output:
-        output.write_config(self.config)
         save = RunSaver(run, about, p.save_every, p.settings.save_minutes)
         if p.settings.tensorboard:
             board = TensorBoardScalars(history, output.tensorboard_path)
     every = [CheckFinite(), self.monitor, log, board, *p.callbacks, save, ProgressBar(bar)]
-    return [callback for callback in every if callback]
+    return [callback for callback in every if callback is not None]
 
 # %% ../nbs/api/20_train.ipynb #087cbb3b
 @patch
@@ -278,6 +278,8 @@ def train(self: Training) -> Run:
     hidden = not self.talks
     shown = dict(total=steps, initial=start, unit="step", mininterval=0.5, disable=hidden)
     stoppable = self.directory and not several  # several would have to agree on a step
+    if self.output:
+        self.output.write_config(self.config)  # with what the monitor has added
     with noting_signals() if stoppable else nullcontext([]) as caught, tqdm(**shown) as bar:
         run_steps(gan, advance, start, self.plan, self._callbacks(run, bar), caught)
     if caught:

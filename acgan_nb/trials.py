@@ -24,9 +24,9 @@ from .judges import judge_for
 from .loop import tqdm
 from .metrics import images_for
 from .plan import as_dataset, check_fit, check_shared
-from .settings import PLAIN, ROWS, check_range, rows_of
-from .storage import check_no_link, check_own, expanded, read_json, read_rows, write_json
-from .storage import write_rows
+from .settings import PLAIN, ROWS, check_choice, check_range, rows_of
+from .storage import NOT_BY_NAME, check_no_link, check_own, expanded, read_json
+from .storage import read_rows, write_json, write_rows
 from .tables import MEASURES
 from .train import fit
 
@@ -164,8 +164,9 @@ def check_trials(data: Dataset, trials: dict, gpus: float | None = None) -> dict
 # %% ../nbs/api/24_trials.ipynb #a0f6e374
 def load_test_split(data: Dataset, data_dir=None, settings=None) -> Dataset:
     "The test split of training data loaded by name: the same classes, image size and channels."
-    if data.name == "arrays":
-        raise ValueError("a test split needs data that load by name: arrays have no test split")
+    if data.name in NOT_BY_NAME:
+        text = "a test split needs data that load by name"
+        raise ValueError(f"{text}: {NOT_BY_NAME[data.name]} have no test split")
     *size, channels = data.image_shape
     options = dict(classes=list(data.class_names), size=size, channels=channels)
     how = {**_values(settings or {}), **data.reading}  # as the training images were read
@@ -239,7 +240,7 @@ _PAIRS = 100  # of images of a class, for MS-SSIM
 
 
 def _measure(run, data, test, judge, samples, seed):
-    "The row of a run: its seconds of training and its measures."
+    "The row of a run: its steps, its seconds of training and its measures."
     draw = sampler(run, data, samples)
     drawn = draw(seed)
     found = compute_measures(drawn.images, drawn.labels, test, judge, pairs=_PAIRS, seed=seed)
@@ -321,7 +322,7 @@ def run_trials(
         folder, config = run_folder(outdir, name, seed), {**configs[name], "seed": seed}
         key = _row_key(config, test, judge, int(samples))
         row = _run_trial(data, test, judge, folder, runs[name, seed], key)
-        return {"trial": name, "seed": seed, "steps": config["steps"], **row}
+        return {"trial": name, "seed": seed, **row}
 
     return _all_rows(row_of, runs, verbose)
 
@@ -387,7 +388,7 @@ def write_record(folder, rows: list[dict], outdir, **about) -> Path:
     kept |= {"steps": max(row["steps"] for row in rows), "seeds": sorted({row["seed"] for row in rows})}
     kept |= {"training_seconds": round(sum(row["seconds"] for row in rows))}
     kept = to_plain({**kept, **about})
-    folder = Path(folder)
+    folder = expanded(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _check_record(folder)
     write_json(folder / "config.json", kept)  # first: it tells a record from other files
@@ -403,7 +404,7 @@ def read_record(folder) -> tuple[list[dict], dict]:
     >>> len(rows), about["data"], about["seeds"]
     (33, 'digits', [0, 1, 2])
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     if not (folder / "table.csv").is_file():
         raise FileNotFoundError(f"no record in {str(folder)!r}: it has no table.csv")
     about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -424,8 +425,9 @@ def write_curves(path, rows, outdir, keys):
 # %% ../nbs/api/24_trials.ipynb #6a37ea11
 def read_curve(path, trial, key):
     "(steps (T,), values (seeds, T)) of one trial, at the steps at which the key was measured."
-    found = {}
-    for row in read_rows(path):
+    rows, found = read_rows(path), {}
+    check_choice("trial", trial, tuple(dict.fromkeys(row["trial"] for row in rows)))
+    for row in rows:
         if row["trial"] == trial and not np.isnan(row[key]):
             found.setdefault(row["seed"], {})[int(row["step"])] = row[key]
     steps = sorted(set.intersection(*map(set, found.values())))

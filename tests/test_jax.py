@@ -105,7 +105,7 @@ def test_judges_are_trained_by_their_schedule(found):
     [
         (0, "batch_size 40 cannot be shared by 3 devices"),
         (1, "devices=5, but there are 4: cpu:0, cpu:1, cpu:2, cpu:3"),
-        (2, "devices must be a whole number at least 1, got 0"),
+        (2, "devices must be a whole number at least 1 and below 2147483648, got 0"),
         (3, "ImportError: 'mnist' is read by TensorFlow Datasets: pip install tensorflow"),
     ],
 )

@@ -231,7 +231,7 @@ def test_ensemble(divided):
         (lambda: ensemble.sample(10), "label 10 is out of range: class ids are 0..9"),
         (lambda: ensemble.sample("ten"), "no class 'ten': ids are 0..9"),
         (lambda: ensemble.sample([[3]]), "labels must be one class id or name or a sequence"),
-        (lambda: ensemble.sample([1, 2], 3), "count=3 goes with one class id"),
+        (lambda: ensemble.sample([1, 2], 3), "3 images need one class or 3"),
     ]:
         with pytest.raises(ValueError, match=line):
             call()

@@ -810,7 +810,7 @@ def test_nothing_exported_says_where_a_run_started(run):
 
     there = os.path.abspath("secret/mine")
     found = about_run(dataclasses.replace(run, config={**run.config, "init": there}))
-    assert found["settings"]["init"] == "mine"
+    assert found["settings"]["init"] == "./mine"
 
 
 def test_a_saved_judge_is_that_of_the_recipe(tmp_path):
@@ -1082,3 +1082,186 @@ def test_arrays_of_another_shape_are_cropped_with_a_note():
     assert any("40 of 40 images have another shape than 8x8: only their middle" in note for note in plan.notes)
     for data in (DATA, Dataset(*DATA)):
         assert not any("another shape" in note for note in check_fit(data, size=8, steps=2, batch_size=20).notes)
+
+
+def test_classes_of_a_subset_are_recorded_by_name(tmp_path):
+    config = check_fit(load("digits", classes=[3, 5]), classes=[0], arch="tiny", steps=1).config
+    assert config["class_names"] == config["classes"] == ["3"]
+
+
+def test_a_home_folder_is_one_and_the_same_for_who_writes_and_who_reads(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    save_judge(load_judge("digits"), "~/judges")
+    assert load_judge("digits", "~/judges").hash == load_judge("digits").hash
+    data, recipe = Dataset(*DATA), Recipe("arrays", 8, (8,), 1)
+    first = judge_for(data, "~/mine", recipe)
+    monkeypatch.setattr(judges, "train_judge", None)  # it is found, not trained again
+    assert judge_for(data, "~/mine", recipe).hash == judge_for(data, "~/mine/trial", recipe).hash == first.hash
+    run = fit(DATA, outdir="~/run", **FEW)
+    row = {"trial": "a", "seed": 0, "steps": 2, "seconds": 1.0}
+    trials.write_record("~/record", [row], run.outdir, command="x")
+    assert trials.read_record("~/record")[0] == [row]
+    storage.check_run("~/run")
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_recipe_from_a_record_can_be_trained():
+    recipe = Recipe("arrays", 8, [8], 1)  # JSON has lists
+    assert judges.train_judge(Dataset(*DATA), recipe, name="again").network
+
+
+def test_a_bright_batch_of_a_stream_is_no_error():
+    "Whether floats are in [-1, 1] is decided by the first batch: its last one may have no dark pixel."
+    floats = PIXELS / 127.5 - 1
+    floats[-1] = 0.5
+    stream = Stream(tf.data.Dataset.from_tensor_slices((floats, LABELS)).batch(39))
+    assert stream.fingerprint == Stream(tf.data.Dataset.from_tensor_slices((floats, LABELS)).batch(20)).fingerprint
+    bright = tf.data.Dataset.from_tensor_slices((abs(floats), LABELS)).batch(20)
+    assert "value_range=(0, 1)" in line(lambda: Stream(bright))
+    said = line(lambda: trials.load_test_split(stream.sample(10)))
+    assert said.endswith("batches of a stream have no test split")
+
+
+def test_a_curve_of_an_unknown_trial_is_one_line(tmp_path):
+    storage.write_rows(tmp_path / "curves.csv", [{"trial": "plain", "seed": 0, "step": 1, "d_x": 0.5}])
+    assert "'plain'" in line(lambda: trials.read_curve(tmp_path / "curves.csv", "plane", "d_x"))
+
+
+def test_what_a_callback_changes_at_the_end_of_an_epoch_is_in_the_checkpoint(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    class Half(keras.callbacks.Callback):
+        epochs, rates = 4, []
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.g_optimizer.learning_rate = float(self.model.g_optimizer.learning_rate) / 2
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.rates.append(float(self.model.g_optimizer.learning_rate))
+            if epoch == self.epochs:
+                raise Killed
+
+    how = dict(arch="tiny", batch_size=20, epochs=4, save_every=2, outdir=tmp_path / "run", verbose=False)
+    half = Half()
+    half.epochs = 2
+    with pytest.raises(Killed):
+        fit(DATA, callbacks=[half], **how)
+    fit(DATA, callbacks=[Half()], **how)
+    assert np.allclose(Half.rates, [2e-4, 1e-4, 5e-5, 5e-5, 2.5e-5])
+
+
+def test_a_callback_that_is_empty_is_called(tmp_path):
+    class Steps(keras.callbacks.Callback, list):
+        def on_train_batch_end(self, batch, logs=None):
+            self.append(batch)
+
+    steps = Steps()
+    fit(DATA, callbacks=[steps], **FEW)
+    assert len(steps) == 2
+
+
+def test_a_generator_of_the_package_is_not_taken_for_the_run_of_this_name(run):
+    from acgan_nb.config import without_place
+
+    for init, told in (("runs/mnist", "./mnist"), ("mnist", "mnist"), ("hf://me/mnist", "hf://me/mnist"),
+                       ("C:\\runs\\mnist", "./mnist"), (None, None)):  # fmt: skip
+        config = {"data": "C:\\Users\\ann\\photos", "init": init}
+        assert without_place(config, config) == {"data": "photos", "init": told}
+
+
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_held_out_images_beside_the_classes_are_no_class(name, tmp_path):
+    for folder in ("cat", "dog", f"{name}/cat", f"{name}/dog"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.fromarray(PIXELS[0, ..., 0]).save(tmp_path / folder / "1.png")
+    assert load(tmp_path).class_names == ("cat", "dog")
+    (tmp_path / "cat" / "young").mkdir()
+    assert load(tmp_path).class_names == ("cat", "dog")  # folders in a class are part of it
+
+
+@pytest.mark.parametrize("suffix", [".tga", ".pbm", ".jpe", ".DIB"])
+def test_rarer_formats_are_read(suffix, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        kind = {".pbm": "1", ".jpe": "L"}.get(suffix, "RGB")
+        how = {".jpe": "jpeg", ".DIB": "dib"}.get(suffix)
+        Image.fromarray(PIXELS[0, ..., 0]).convert(kind).save(tmp_path / name / f"1{suffix}", how)
+    assert len(load(tmp_path)) == 2
+
+
+def test_a_format_that_is_not_read_is_no_image_left_out(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(PIXELS[0, ..., 0]).save(tmp_path / name / "1.png")
+    (tmp_path / "b" / "2.dng").write_bytes(b"raw")
+    assert "2.dng: convert it to PNG or JPEG" in line(lambda: load(tmp_path))
+
+
+def test_a_line_of_text_is_padded_to_a_line():
+    from acgan_nb.sources import resize
+
+    line_of_text = np.full((1, 12, 400, 1), 255, "uint8")
+    padded = resize(line_of_text, (8, 8), "pad")[0, ..., 0]
+    assert (padded == 255).sum() == 8 and (padded.max(axis=1) == 255).sum() == 1
+
+
+def test_a_dataset_was_read_already(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for k in range(3):
+            Image.fromarray(PIXELS[k, ..., 0]).save(tmp_path / name / f"{k}.png")
+    said = line(lambda: check_fit(load(tmp_path), value_range=(0, 255), arch="tiny", batch_size=2, steps=1))
+    assert said == "a Dataset was read already: give value_range to load(...)"
+
+
+def test_samples_in_folders_load_as_the_classes_they_are_of(tmp_path):
+    fit("digits", classes=[3, 7], arch="tiny", steps=1, outdir=tmp_path / "run", verbose=False)
+    done = CliRunner().invoke(main, ["sample", str(tmp_path / "run"), "--count", "2", "--out", str(tmp_path / "some")])
+    assert done.exit_code == 0, done.output
+    assert load(tmp_path / "some").class_names == ("3", "7")
+
+
+def test_a_name_in_another_form_of_unicode_is_the_same_name():
+    from acgan_nb.arrays import ids_of
+
+    assert ids_of(["caf\u00e9", "cafe\u0301"], ["dog", "cafe\u0301"]) == [1, 1]
+
+
+def test_compare_says_after_how_many_steps():
+    assert re.search(r"training steps +3,000\b", compare([storage.results_folder("digits")]))
+
+
+def test_a_large_sheet_is_a_small_part_of_a_page():
+    large = Dataset(np.random.default_rng(0).integers(0, 256, (4, 512, 512, 3)).astype("uint8"), [0, 1, 0, 1])
+    assert len(large._repr_html_()) < 2e6
+
+
+def test_a_signal_that_is_not_pythons_is_left_alone(monkeypatch):
+    "A program that embeds Python may have a handler that Python can neither name nor put back."
+    real = signal.getsignal
+    monkeypatch.setattr(signal, "getsignal", lambda n: None if n == signal.SIGTERM else real(n))
+    before = real(signal.SIGTERM)
+    with train.noting_signals():
+        assert real(signal.SIGTERM) is before and real(signal.SIGINT) is not signal.default_int_handler
+
+
+def test_inception_scores_are_asked_for_before_hours_of_measuring(run, monkeypatch):
+    def offline(*_):
+        raise OSError("no network")
+
+    monkeypatch.setattr(evaluation, "fidelity_scores", offline)
+    monkeypatch.setattr(evaluation, "_measure_column", None)
+    monkeypatch.setattr(evaluation, "check_installed", lambda: None, raising=False)
+    with pytest.raises(OSError, match="no network"):
+        digits = load_pretrained("digits")
+        evaluation.evaluate(digits, samples=50, pairs=3, gan_train_seeds=0, fidelity=True)
+
+
+def test_samples_for_gan_train_are_refused_before_anything_is_measured(run, monkeypatch):
+    monkeypatch.setattr(evaluation, "_measure_column", None)
+    monkeypatch.setattr("os.sysconf", lambda name: 2**10)  # a machine of a megabyte
+    few = dict(samples=50, pairs=3, gan_train_seeds=1, gan_train_samples=10_000)
+    said = line(lambda: evaluation.evaluate(load_pretrained("digits"), **few))
+    assert said.startswith("the samples for GAN-train would take")
