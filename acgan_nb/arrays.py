@@ -203,7 +203,8 @@ def class_ids(classes, class_names) -> list[int]:
 def ids_of(classes, class_names) -> list[int]:
     "The ids of classes given by id or name, which may repeat."
     by_name = {_composed(name): k for k, name in enumerate(class_names)}
-    return [_class_id(_composed(c), class_names, by_name) for c in classes]
+    by_name |= {name: k for k, name in enumerate(class_names)}
+    return [_class_id(c if c in class_names else _composed(c), class_names, by_name) for c in classes]
 
 
 def _composed(name):

@@ -143,8 +143,8 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     names = trained.config["class_names"]
     classes = range(len(names)) if label is None else ids_of([label], names)
     labels = [k for k in classes for _ in range(count)]
-    folders = [re.sub(r"[^\w .,=+-]", "_", name) for name in names]  # a sub-folder per class
-    if len(set(folders)) < len(folders):
+    folders = [re.sub(r"[^\w .,=+-]", "_", name).strip(" .") or "_" for name in names]
+    if len({folder.casefold() for folder in folders}) < len(folders):
         folders = [f"{k}_{folder}" for k, folder in enumerate(folders)]
     images = trained.sample(labels, seed=seed)
     out = out or (run / "sample.png" if where == run else Path(f"{run.name}.png"))

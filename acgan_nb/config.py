@@ -148,7 +148,7 @@ def without_place(value, config: dict):
     name_of = lambda path: PureWindowsPath(path).name  # noqa: E731  # which separates at both slashes
     if PurePosixPath(data).is_absolute() or PureWindowsPath(data).is_absolute():
         names[data] = name_of(data)
-    if name_of(init) != init and not init.startswith("hf:"):
+    if name_of(init) not in ("", init) and not init.startswith("hf:"):
         names[init] = f"./{name_of(init)}"  # no generator of the package of this name
     for path in sorted(names, key=len, reverse=True):
         text = text.replace(json.dumps(path)[1:-1], json.dumps(names[path])[1:-1])

@@ -185,8 +185,9 @@ def read_history(path) -> dict:
         return new_history(False)
     try:
         check_regular(path)
-        with open(path, newline="", encoding="utf-8") as file:
-            return _parse_history(list(csv.reader(file)) or [[]])
+        text = Path(path).read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]  # without a line that was being written
+        return _parse_history(list(csv.reader(whole.splitlines())) or [[]])
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
@@ -196,8 +197,6 @@ def _parse_history(lines):
     history = {name: [] for name in header if name in new_history(True)}
     if len(history) != len(header) or "step" not in history:
         raise ValueError(f"its columns are {header!r:.60}")
-    if rows and len(rows[-1]) < len(header):
-        rows.pop()
     for row in rows:
         for name, value in zip(header, row, strict=True):
             history[name].append(float(value))
@@ -280,14 +279,14 @@ def _open_checkpoint(path):
         about = json.loads(arrays.pop("about").tobytes())
         found = Checkpoint(path, [arrays[k] for k in sorted(arrays)], **about)
         found.config = check_config(found.config)
-        _check_notes(found)
+        _check_contents(found)
         return found
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise ValueError(f"cannot read weights {path}: not a checkpoint ({reason})") from error
 
 # %% ../nbs/api/16_directory.ipynb #ef268311
-def _check_notes(found):
+def _check_contents(found):
     "`ValueError` unless history, step, seconds and monitor are of the right kind."
     columns, monitor = found.history, found.monitor
     if not columns.keys() <= new_history(True).keys() or len(set(map(len, columns.values()))) != 1:

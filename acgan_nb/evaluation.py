@@ -130,7 +130,7 @@ def _correct(datas, test: Dataset, recipe, seeds):
 def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | None = None) -> dict:
     """Accuracy on real test images of classifiers, each trained on `draw(seed) -> Dataset`.
 
-    `seeds`: their number. Returns `gan_train`, its std over them and `gan_train_by_class` (K,), in [0, 1].
+    `seeds`: number of classifiers. Returns `gan_train`, its std over them and `gan_train_by_class` (K,), in [0, 1].
 
     >>> from acgan_nb import load
     >>> data = load("digits", "test")

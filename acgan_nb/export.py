@@ -111,10 +111,10 @@ def _check_place(path, format):
     elif path.exists():
         if not path.is_dir():
             raise NotADirectoryError(f"cannot write the folder {path}: it is a file")
-        _check_own(path, _SAVED_MODEL, EXTRA, "folder")
+        _check_ours(path, _SAVED_MODEL, EXTRA, "folder")
 
 
-def _check_own(folder, known, mark, role):
+def _check_ours(folder, known, mark, role):
     "`FileExistsError` unless all of a folder was written by us: it is replaced as a whole."
     names = {path.name for path in folder.iterdir()}
     if other := sorted(names - known) or sorted(names) * (not (folder / mark).is_file()):
@@ -315,7 +315,7 @@ def check_demo(names, outdir):
         raise FileExistsError(f"outdir {str(outdir)!r} is the working directory; choose a new folder")
     if outdir.is_dir():
         generators = {model.parent.name for model in outdir.glob("*/model.onnx")}
-        _check_own(outdir, generators | _DEMO, "generator.js", "outdir")
+        _check_ours(outdir, generators | _DEMO, "generator.js", "outdir")
 
 
 # %% ../nbs/api/29_export.ipynb #a0eef9e1

@@ -385,7 +385,7 @@ def load_judge(name: str, folder=None) -> Judge:
     return _read_judge(name, FROZEN if folder is None else expanded(folder))
 
 # %% ../nbs/api/14_judges.ipynb #7bfdb429
-def _check_own(name, folder):
+def _check_no_other_judge(name, folder):
     "`ValueError` if the folder has files of this name that are not those of a judge."
     if found := [p for s in ("weights", "json") if os.path.lexists(p := folder / f"{name}.{s}")]:
         try:
@@ -405,7 +405,7 @@ def make_judge(name: str, folder=".", *, seed: int = 0, data_dir=None) -> Judge:
     check_choice("judge", name, tuple(RECIPES))
     recipe, folder = RECIPES[name], expanded(folder)
     check_writable(folder)
-    _check_own(name, folder)
+    _check_no_other_judge(name, folder)
     train, test = (load(recipe.data, split, data_dir=data_dir) for split in ("train", "test"))
     made_here = folder if (folder / f"{recipe.start}.weights").exists() else None
     start = recipe.start and load_judge(recipe.start, made_here)

@@ -11,7 +11,7 @@ from .settings import check_choice
 
 # %% auto #0
 __all__ = ['source_loss', 'class_loss', 'adc_loss', 'adc_generator_loss', 'd2d_ce_loss', 'auxiliary_class_term',
-           'auxiliary_generator_term', 'discriminator_loss', 'gradient_penalty', 'generator_loss', 'source_probability']
+           'discriminator_loss', 'gradient_penalty', 'generator_loss', 'source_probability']
 
 # %% ../nbs/api/05_losses.ipynb #a10e82bc
 def source_loss(source_logits, real: bool, label_smoothing: float = 0.0):
@@ -139,8 +139,8 @@ def pair_logits(source_logits, projections, labels):
     return s + ops.sum(_one_hot(labels, p.shape[1]) * p, axis=1)
 
 # %% ../nbs/api/05_losses.ipynb #e0313a36
-def auxiliary_class_term(outputs, labels, real, count=None):
-    """The paper's class term of D in nats, a scalar: `class_loss` of its class logits.
+def auxiliary_class_term(outputs, labels, real=True, count=None):
+    """The paper's class term of D, and of G, in nats, a scalar: `class_loss` of the class logits.
 
     `outputs`: source logits (B,), class logits (B, K). `labels`: (B,), -1 = unknown. `real` makes no
     difference here. `count`: divide by this number; default: the number of labelled images.
@@ -150,16 +150,6 @@ def auxiliary_class_term(outputs, labels, real, count=None):
     2.3026
     """
     return class_loss(outputs[1], labels, count)
-
-
-def auxiliary_generator_term(outputs, labels):
-    """The paper's class term of G in nats, a scalar: the same, of generated images.
-
-    >>> outputs = ops.zeros(2), ops.zeros((2, 10))
-    >>> round(float(auxiliary_generator_term(outputs, [3, 7])), 4)  # ln 10
-    2.3026
-    """
-    return class_loss(outputs[1], labels)
 
 # %% ../nbs/api/05_losses.ipynb #79391c9a
 def weighted_sum(terms, weights):
@@ -223,7 +213,7 @@ def generator_loss(
     fake_outputs,  # (source_logits (B,), class_logits (B, K), ...) of generated images
     fake_labels,  # (B,), the requested classes
     *,
-    class_term=auxiliary_generator_term,  # a head's `g_term`
+    class_term=auxiliary_class_term,  # a head's `g_term`
     objective: str = "non_saturating",  # or "minimax"
     class_weight: float = 1.0,
 ):

@@ -66,11 +66,12 @@ def as_dataset(
 ):
     """(Dataset or Stream, architecture name) for `fit`: loads or converts `data`, resizes and checks it.
 
-    A Dataset holds bytes already: its `value_range` is only noted down.
+    A Dataset holds bytes already; for one that `load` made, `value_range` must be that of `load`.
 
     >>> as_dataset("digits")
     (Dataset('digits', images (1438, 8, 8, 1), 10 classes), 'digits')
     """
+    value_range = check_value_range(value_range)
     if size is not None:
         size = check_size(size, arch)
     if isinstance(data, (str, os.PathLike)):
@@ -243,7 +244,7 @@ def check_fit(
     if s.init and not start:
         check_source(s.init, directory)
     options = {name: getattr(s, name) for name in ("classes", "size", "data_dir", "framing")}
-    data, arch = as_dataset(data, s.arch, value_range=check_value_range(s.value_range), **options)
+    data, arch = as_dataset(data, s.arch, value_range=s.value_range, **options)
     evaluations = _check_evaluations(s, data) if s.evaluate_every else {}
     batch_size = _batch_size(data, s.batch_size, replays)
     per_epoch = check_batch_size(batch_size, len(data))

@@ -39,7 +39,7 @@ def _label_rows(ax, names, height: int, padding: int = 1):
     ax.tick_params(length=0)
 
 # %% ../nbs/api/21_plots.ipynb #637067fa
-def _class_ids(classes, names, count: int = 10) -> list[int]:
+def _chosen_classes(classes, names, count: int = 10) -> list[int]:
     "Ids of `classes` (ids or names), by default the first `count`."
     return class_ids(range(min(count, len(names))) if classes is None else classes, names)
 
@@ -64,7 +64,7 @@ def real_and_generated(data: Dataset, run: Run, columns: int = 8, classes=None, 
     2
     """
     check_range("columns", columns, 1, whole=True)
-    classes = _class_ids(classes, data.class_names)
+    classes = _chosen_classes(classes, data.class_names)
     real = _random_images(data, classes, columns, seed)
     fake = run.sample(np.repeat(classes, columns), seed=seed)
     size = (0.95 * columns + 1, 0.42 * len(classes) + 0.5)
@@ -104,7 +104,7 @@ def latent_sweep(
     >>> latent_sweep(load_pretrained("digits"), coordinate=5).axes[0].get_title()
     'z[5] from 0 to 1'
     """
-    classes = _class_ids(classes, run.config["class_names"])
+    classes = _chosen_classes(classes, run.config["class_names"])
     z = _swept_latents(run, coordinate, low, high, count, seed)
     size = (0.5 * count + 1, 0.42 * len(classes) + 0.8)
     _, ax = plt.subplots(figsize=size, layout="constrained")
@@ -183,7 +183,7 @@ def similar_pairs(images, labels, class_names, pairs: int = 50, classes=None, se
     >>> len(similar_pairs(d.images, d.labels, d.class_names, pairs=9, classes=[3, 5]).axes)
     4
     """
-    classes = _class_ids(classes, class_names, 5)
+    classes = _chosen_classes(classes, class_names, 5)
     first, second = within_class_pairs(labels, pairs, seed, classes)
     size = (1.9 * len(classes), 2.6)
     fig, axes = plt.subplots(2, len(classes), figsize=size, layout="constrained")
@@ -271,7 +271,7 @@ def walks(run: Run, classes=None, steps: int = 8, spherical: bool = False, seed:
     >>> walks(load_pretrained("digits"), classes=[3, 5], spherical=True).axes[0].get_title()
     'spherical'
     """
-    classes = _class_ids(classes, run.config["class_names"])
+    classes = _chosen_classes(classes, run.config["class_names"])
     z = _walk_latents(run, len(classes), steps, spherical, seed)
     _, ax = plt.subplots(figsize=(0.5 * steps + 0.8, 0.42 * len(classes) + 0.5))
     title = "spherical" if spherical else "linear"
@@ -288,7 +288,7 @@ def styles(run: Run, rows: int = 8, classes=None, seed: int = 0):
     [5.4, 1.5]
     """
     check_range("rows", rows, 1, whole=True)
-    classes = _class_ids(classes, run.config["class_names"])
+    classes = _chosen_classes(classes, run.config["class_names"])
     z = run.latents(rows, seed).repeat(len(classes), axis=0)
     images = generate(run.generator, z, np.tile(classes, rows))
     fig, ax = plt.subplots(figsize=(0.5 * len(classes) + 0.4, 0.5 * rows + 0.5))

@@ -11,7 +11,7 @@ from keras import ops
 from .models import ActivationNoise
 
 # %% auto #0
-__all__ = ['DRAWS_PER_STEP', 'random_states', 'initial_seeds', 'set_random_state', 'check_draws']
+__all__ = ['DRAWS_PER_STEP', 'random_states', 'initial_seeds', 'set_random_state']
 
 # %% ../nbs/api/10_randomness.ipynb #b4d00b53
 def random_states(*models) -> list:

@@ -103,12 +103,12 @@ def sample(self: Run, labels, count: int | None = None, seed: int = 0):
     check_range("seed", seed, 0, whole=True)
     size = 12 * self.config["latent_dim"] + math.prod(self.config["image_shape"])
     check_memory("so many samples", size, np.size(labels) if count is None else count)
-    labels = _class_ids(labels, count, self.config["class_names"])
+    labels = _labels_to_sample(labels, count, self.config["class_names"])
     images = generate(self.generator, self.latents(len(labels), seed), labels)
     return images if self.confidence is None else self._resample(images, labels, seed)
 
 # %% ../nbs/api/17_runs.ipynb #a3c43efe
-def _class_ids(labels, count, names):
+def _labels_to_sample(labels, count, names):
     "An integer array (N,) of ids in 0..K-1, or one line that says why not."
     if isinstance(labels, (list, tuple)) and any(isinstance(label, str) for label in labels):
         labels = ids_of(labels, names)  # names and ids side by side
@@ -178,7 +178,7 @@ def invert(self: Run, images, labels, steps: int = 200, restarts: int = 4, seed:
     images = as_images(images)
     if list(images.shape[1:]) != self.config["image_shape"]:
         raise ValueError(f"images must be {self.config['image_shape']}, got {list(images.shape[1:])}")
-    labels = _class_ids(labels, len(images), self.config["class_names"])
+    labels = _labels_to_sample(labels, len(images), self.config["class_names"])
     latent = self.config["latent"]
     return invert_images(self.generator, images, labels, steps, restarts, seed, latent)
 

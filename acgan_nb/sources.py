@@ -63,7 +63,7 @@ def shape_note(sizes, size, framing) -> str:
 
 # %% ../nbs/api/02_sources.ipynb #8453cf3f
 def stack(images, mode=None):
-    "A list of PIL images of one size, of any mode -> uint8 (N, H, W, C); the list is emptied, to save memory."
+    "A list of PIL images of one size, of any mode -> uint8 (N, H, W, C). To save memory, the list holds None then."
     mode = mode or ("L" if all(i.mode == "L" for i in images) else "RGB")
     width, height = images[0].size
     array = np.empty((len(images), height, width, len(mode)), "uint8")
@@ -217,10 +217,16 @@ def _folders(root):
     return _in_order(filter(Path.is_dir, shown))
 
 # %% ../nbs/api/02_sources.ipynb #54428b19
-def _is_split(folder):
-    "Whether it is no class: `test` with folders in it, or one whose folders are named as those beside it, such as `val`."
-    names = {path.name for path in _folders(folder)}
-    return bool(names) and (folder.name == "test" or names <= {path.name for path in _folders(folder.parent)})
+def _names_in(folder):
+    "Names of its sub-folders, without hidden ones."
+    return {entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."}
+
+
+def _is_split(folder, beside):
+    "Whether it is no class: `test`, or one such as `val` that holds only folders named as classes `beside` it."
+    if not (names := _names_in(folder)) or folder.name == "test":
+        return bool(names)
+    return names <= beside - {folder.name} and not any(map(_is_image, folder.iterdir()))
 
 
 def class_folders(root, split):
@@ -230,7 +236,8 @@ def class_folders(root, split):
     if split != "train":
         text = f"{root} has no sub-folder {split!r} with one folder per class"
         raise ValueError(f"{text}: move some images of each class there, or use the split 'train'")
-    found = [p for p in _folders(root) if not _is_split(p)]
+    beside = _names_in(root)
+    found = [p for p in _folders(root) if not _is_split(p, beside)]
     if {p.name.lower() for p in found} <= {"train", "test"}:
         raise ValueError(f"{root} needs one sub-folder of images per class")
     return _check_depth(found)
@@ -390,7 +397,7 @@ def read_folder(
 
     `root`: a folder. Images uint8 (N, H, W, C), labels int (N,) in 0..K-1. `ValueError` for an unknown
     class or split, an empty folder, or files that cannot be read, which are listed.
-    `notes`: a list to which a line is added that says what became of images of another shape.
+    `notes`: a list to which lines are added: what became of images of another shape, which folders are left out.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -403,6 +410,9 @@ def read_folder(
     """
     scale = _Scale(Path(root), value_range)
     folders = class_folders(Path(root), split)
+    left = _names_in(folders[0].parent) - {folder.name for folder in folders} - {"test"}
+    if left and notes is not None:
+        notes.append(f"{str(root)!r}: {listed(sorted(left))} left out: its folders are named as the classes")
     if classes is not None:
         folders = _chosen(folders, classes)
     paths = [_images_in(folder) for folder in folders]

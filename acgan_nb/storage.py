@@ -459,4 +459,6 @@ def replayed(config, given: dict) -> dict:
             del kept[name]
     if not isinstance(given.get("data", ""), (str, os.PathLike)):
         del kept["classes"]  # data in memory bring theirs
+        if getattr(given["data"], "reading", None):
+            del kept["value_range"]
     return kept | given

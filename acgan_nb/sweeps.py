@@ -90,7 +90,7 @@ def _check_same_plan(outdir, old, new):
     hint = "choose another outdir"
     if old["fingerprint"] != new["fingerprint"]:
         raise ValueError(f"{outdir} holds a sweep on other data, {old['data']!r}; {hint}")
-    if (there := _halving(old)) != (here := _halving(new)):
+    if (there := _halving_text(old)) != (here := _halving_text(new)):
         raise ValueError(f"{outdir} holds another sweep: {there}, not {here}; {hint}")
     if other := sorted(old["trials"].keys() ^ new["trials"].keys()):
         where = "there" if other[0] in old["trials"] else "here"
@@ -101,7 +101,7 @@ def _check_same_plan(outdir, old, new):
             a, b = (f"{keys[0]}={values.get(keys[0])!r:.40}" for values in (before, after))
             raise ValueError(f"{outdir} holds another sweep: {name!r} has {a}, not {b}; {hint}")
 
-def _halving(plan):
+def _halving_text(plan):
     return f"rungs {plan['rungs']}, of which {plan['keep']:g} goes on" if plan.get("rungs") else "no rungs"
 
 # %% ../nbs/api/25_sweeps.ipynb #37fcdbe9
@@ -202,7 +202,7 @@ def _best_distance(folder, steps) -> float:
     return min((d for step, d in found if step <= steps and np.isfinite(d)), default=np.inf)
 
 
-def _go_on(outdir, names, steps, keep) -> list:
+def _best_trials(outdir, names, steps, keep) -> list:
     "The share `keep` of the trials, at least one, that has the smallest distance up to this step."
     ranked = sorted(names, key=lambda name: _best_distance(Path(outdir) / name, steps))
     return ranked[: max(1, int(len(ranked) * keep + 1e-9))]
@@ -218,7 +218,7 @@ def _train_to_rungs(train, outdir, trials, rungs, keep) -> dict:
         due = [n for n in names if last or RunDirectory(outdir / n).last_row().get("step", 0) < steps]
         found = train({n: {**trials[n], "steps": steps} for n in due}, evaluated=last) if due else {}
         errors |= dict.fromkeys(names, "") | found
-        names = _go_on(outdir, [name for name in names if not errors[name]], steps, keep)
+        names = _best_trials(outdir, [name for name in names if not errors[name]], steps, keep)
     return errors
 
 # %% ../nbs/api/25_sweeps.ipynb #cb79c459

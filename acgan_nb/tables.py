@@ -44,7 +44,7 @@ MEASURE_ROWS = tuple(MeasureRow(*row) for row in (
 
 # %% ../nbs/api/35_tables.ipynb #0475751f
 COUNT_ROWS = tuple(MeasureRow(*row) for row in (  # on which the measures depend
-    ("steps", "training steps", None, "", "{:,}"),
+    ("steps", "training steps", None, "", "{:,.0f}"),
     ("images", "images", None, "", "{:,}"),
     ("gan_train_images", "images for GAN-train", None, "", "{:,}"),
     ("gan_train_steps", "steps for GAN-train", None, "", "{:,}"),
@@ -210,6 +210,7 @@ def _checked(report):
         raise ValueError("it is not a report of this version")
     texts = [report[part][key] for part in ("judge", "features") for key in ("name", "hash")]
     texts += [report["run"]["data"], report["settings"]["test_fingerprint"]]
+    "{:,.0f}".format(report["run"]["step"])
     if {type(text) for text in texts} != {str}:
         raise ValueError("its names are no texts")
     for column in (report["generated"], report["real"]):

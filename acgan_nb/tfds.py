@@ -131,6 +131,8 @@ def _collect(examples, size, static, framing="crop"):
     note = shape_note(sizes, size, framing)
     if static:
         return resize(np.concatenate(images), size, framing), np.concatenate(labels), note
+    images = list(images)
+    parts.clear()  # `stack` empties the list, to save memory
     return stack(images), np.array(labels), note
 
 # %% ../nbs/api/41_tfds.ipynb #71640dd8

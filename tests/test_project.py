@@ -455,6 +455,7 @@ def test_live_generator_of_a_page_is_written_with_the_site(page, site):
 
 REPORTS = {f"`{name}`": f"{name}/report" for name in ("digits", "mnist", "mnist_adc", "cifar10")}
 REPORTS |= {"`mnist_adc`, resampled": "mnist_adc/report_confidence_0.8"}
+REPORTS |= {"`cifar10`, seed 1 continued": "cifar10/continued_23000/report"}
 
 
 @pytest.mark.parametrize("title", REPORTS)
@@ -479,7 +480,8 @@ def test_numbers_of_readme_and_home_page_are_those_of_the_reports(title):
         title += f", {len(seeds)} seeds"
     for key in ("gan_train", "frechet_distance", "ms_ssim"):
         cells[key] += f" ({real[key]:{forms[key]}})"
-    row = f" | {report['run']['step']:,.0f} | {' | '.join(cells.values())} |"
+    before = json.loads((ROOT / "results/cifar10/seed_1/config.json").read_text())["steps"] if "continued" in title else 0
+    row = f" | {before + report['run']['step']:,.0f} | {' | '.join(cells.values())} |"
     assert f"| {title}{row}" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert row in (NBS / "index.ipynb").read_text(encoding="utf-8")
 
@@ -514,6 +516,13 @@ def test_results_can_be_traced():
         assert isinstance(config["seed"], int)
         rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
         assert float(rows[-1].split(",")[0]) == config["steps"]
+    for folder in (ROOT / "results/cifar10").glob("continued_*"):
+        config, first = (json.loads((f / "config.json").read_text()) for f in (folder, folder.with_name("seed_1")))
+        assert config["init"].endswith("seed_1") and folder.name == f"continued_{first['steps'] + config['steps']}"
+        from acgan_nb.runs import load_run
+        from acgan_nb.start import load_start
+
+        assert load_run(folder).config["init_weights"] == load_start(str(folder.with_name("seed_1")), config).hash
 
 
 def documented(page):
