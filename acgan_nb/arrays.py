@@ -204,7 +204,7 @@ def ids_of(classes, class_names) -> list[int]:
     "The ids of classes given by id or name, which may repeat."
     by_name = {_composed(name): k for k, name in enumerate(class_names)}
     by_name |= {name: k for k, name in enumerate(class_names)}
-    return [_class_id(c if c in class_names else _composed(c), class_names, by_name) for c in classes]
+    return [_class_id(c, class_names, by_name) for c in classes]
 
 
 def _composed(name):
@@ -213,8 +213,8 @@ def _composed(name):
 
 
 def _class_id(c, class_names, by_name) -> int:
-    if isinstance(c, str) and c in by_name:
-        return by_name[c]
+    if isinstance(c, str) and (name := c if c in by_name else _composed(c)) in by_name:
+        return by_name[name]
     if str(c).isdecimal() and int(c) < len(class_names):
         if isinstance(c, str) and any(name.isdecimal() for name in by_name):  # then it is no id
             raise ValueError(f"no class {c!r}: names are {listed(class_names)}")

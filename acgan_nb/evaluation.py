@@ -395,7 +395,7 @@ def _columns(run: Run, train: Dataset, options: dict) -> dict:
     least, seed = metrics.images_for(options["pairs"]), options["seed"]
     count = max(min(options["samples"], len(train)), train.num_classes * least)
     many = options["gan_train_samples"]
-    check_memory("the samples for GAN-train", many * options["gan_train_seeds"], train.images[0].size)
+    check_memory("the samples for GAN-train", many * bool(options["gan_train_seeds"]), train.images[0].size)
     return {
         "generated": (sampler(run, train, count)(seed), sampler(run, train, many)),
         "real": (real_sampler(train, count, least)(seed), real_sampler(train, many)),

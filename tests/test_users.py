@@ -1283,3 +1283,5 @@ def test_samples_for_gan_train_are_refused_before_anything_is_measured(run, monk
     few = dict(samples=50, pairs=3, gan_train_seeds=1, gan_train_samples=10_000)
     said = line(lambda: evaluation.evaluate(load_pretrained("digits"), **few))
     assert said.startswith("the samples for GAN-train would take")
+    one_at_a_time = few | dict(gan_train_seeds=3, gan_train_samples=5_000, seed=0)  # three would not fit
+    assert set(evaluation._columns(load_pretrained("digits"), load("digits"), one_at_a_time)) == {"generated", "real"}
