@@ -15,7 +15,7 @@ import numpy as np
 
 from .data import image_grid
 from .directory import RunDirectory
-from .hub import TENSORS, check_repository, needed, upload
+from .hub import TENSORS, check_repository, hub_module, upload
 from .config import NEEDED, without_place
 from .settings import ROWS
 from .sources import write_png
@@ -36,13 +36,13 @@ def save_tensors(path, model, step: int):
     "Write a network's weights and the step they are from."
     values = {name: keras.ops.convert_to_numpy(v) for name, v in named_variables(model).items()}
     contiguous = {name: np.ascontiguousarray(value) for name, value in values.items()}
-    needed("safetensors.numpy").save_file(contiguous, path, {"step": str(step)})
+    hub_module("safetensors.numpy").save_file(contiguous, path, {"step": str(step)})
 
 # %% ../nbs/api/38_card.ipynb #fad13659
 def load_tensors(path, model) -> int:
     "Read them; returns the step. `ValueError` unless names, shapes and types are those of the network."
     want = named_variables(model)
-    safetensors = needed("safetensors")
+    safetensors = hub_module("safetensors")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             step = (file.metadata() or {}).get("step", "")
@@ -195,7 +195,7 @@ def push(run, name: str, private=None, license="unknown") -> str:
         raise ValueError(f"license must be one of the Hub's identifiers as apache-2.0, got {license!r:.60}")
     if run.confidence is not None:
         raise ValueError("confidence needs D, which does not go to the Hub: load the run without it")
-    needed("huggingface_hub")
+    hub_module("huggingface_hub")
     with TemporaryDirectory() as folder:
         write_hub_folder(run, folder, name, license)
         return upload(folder, name, private, f"{name}, step {run.step}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 import warnings
 from pathlib import Path
 
@@ -63,7 +62,8 @@ def _train(ctx, data, config, outdir, quiet, resume, **options):
     """Train an AC-GAN on DATA: digits, a TFDS name (mnist, cifar10, ...), or a folder with one
     sub-folder of images per class. With --config, DATA may be left out."""
     from acgan_nb.sources import find_folder
-    from acgan_nb.storage import check_writable, find_run, folder_name, holds_run, replayed
+    from acgan_nb.storage import as_file_name, check_writable, find_run, folder_name
+    from acgan_nb.storage import holds_run, replayed
     from acgan_nb.tfds import check_name
 
     if config:
@@ -75,7 +75,7 @@ def _train(ctx, data, config, outdir, quiet, resume, **options):
     check_name(data, options["data_dir"])
     settings_from(options)
     folder = find_folder(data)
-    name = re.sub(r"[^\w.-]", "_", data) if folder is None else folder_name(folder)
+    name = as_file_name(data) if folder is None else folder_name(folder)
     outdir = outdir or Path("runs") / name
     check_writable(outdir, "outdir")
     if options["init"] and not holds_run(outdir):
@@ -130,7 +130,7 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     check_range("seed", seed, 0)
     for name, value in (("count", count), ("columns", columns)):
         check_range(name, value, 1, 2**16)
-    from acgan_nb.storage import expanded, find_run
+    from acgan_nb.storage import as_file_name, expanded, find_run
 
     if out and next(expanded(out).glob("*/[0-9][0-9][0-9][0-9][0-9].png"), None):
         raise FileExistsError(f"{str(out)!r} holds samples already; choose a new folder")
@@ -143,7 +143,7 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     names = trained.config["class_names"]
     classes = range(len(names)) if label is None else ids_of([label], names)
     labels = [k for k in classes for _ in range(count)]
-    folders = [re.sub(r"[^\w .,=+-]", "_", name).strip(" .") or "_" for name in names]
+    folders = [as_file_name(name, " ").strip(" .") or "_" for name in names]
     if len({folder.casefold() for folder in folders}) < len(folders):
         folders = [f"{k}_{folder}" for k, folder in enumerate(folders)]
     images = trained.sample(labels, seed=seed)

@@ -16,19 +16,15 @@ from fastcore.basics import patch
 
 from .directory import RunDirectory
 from .loop import tqdm
-from .settings import check_range
+from .settings import check_range, needed
 
 # %% auto #0
 __all__ = []
 
 # %% ../nbs/api/38_cluster.ipynb #1578d5cf
 def check_ray():
-    "The module `ray`; `ValueError` if it is not installed."
-    try:
-        import ray
-    except ImportError:
-        raise ValueError('sweeps need `pip install "acgan_nb[ray]"`') from None
-    return ray
+    "The module `ray`; `ImportError` of one line if it is not installed."
+    return needed("ray", "a sweep", "acgan_nb[ray]")
 
 
 @contextmanager
@@ -56,7 +52,7 @@ def _connect(ray, address):
 
 # %% ../nbs/api/38_cluster.ipynb #30358382
 def check_resources(cpus, gpus, retries=0, jobs=None):
-    "`ValueError` unless Ray is installed, both amounts are whole or below 1, and the counts are in range."
+    "`ImportError` without Ray; `ValueError` unless both amounts are whole or below 1, and the counts are in range."
     check_ray()
     check_range("cpus", cpus, 0, above=True)
     check_range("gpus", gpus, 0)

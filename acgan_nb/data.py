@@ -5,7 +5,6 @@
 # %% ../nbs/api/03_data.ipynb #1576c902
 from __future__ import annotations
 
-import base64
 import hashlib
 import html
 import io
@@ -22,7 +21,7 @@ from .arrays import as_images, as_labels, check_memory, class_ids, distinct_name
 from .arrays import labels_and_names, number_names
 from .settings import as_size, check_choice, check_range, check_value_range, choices
 from .sources import class_folders, find_folder, picture, read_digits, read_folder
-from .sources import with_channels
+from .sources import png_url, with_channels
 from .storage import expanded
 from .tfds import read_tfds
 
@@ -253,7 +252,7 @@ def html_sheet(images, columns, text) -> str:
     text, file, image = html.escape(text), io.BytesIO(), picture(image_grid(images, columns))
     image.thumbnail((1024, 1024))  # of large images
     image.save(file, "png")
-    source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    source = png_url(file.getvalue())
     look = f"image-rendering:pixelated;height:{image.height * max(1, 320 // image.height)}px"
     return f'<p><code>{text}</code></p><img alt="{text}" style="{look}" src="{source}">'
 

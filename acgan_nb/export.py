@@ -25,7 +25,7 @@ import numpy as np
 
 from .config import own_version, without_place
 from .hub import cache_folder
-from .settings import check_choice
+from .settings import check_choice, not_installed
 from .storage import check_writable, expanded, replacing
 
 # %% auto #0
@@ -90,8 +90,7 @@ def _check_converter(format):
         raise ImportError(f"{format} needs Keras {about.keras} or later, this is {installed}")
     for name in about.needs:
         if importlib.util.find_spec(name) is None:
-            extra = "pip install 'acgan_nb[export]'"
-            raise ImportError(f"{format} needs {name}, which is not installed: {extra}")
+            raise not_installed(format, name, "acgan_nb[export]")
 
 
 def _numbers(text) -> list:

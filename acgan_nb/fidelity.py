@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .data import as_images
+from .settings import needed
 from .sources import picture
 
 # %% auto #0
@@ -24,12 +25,8 @@ def _write_pngs(folder: Path, images):
 
 # %% ../nbs/api/40_fidelity.ipynb #75681a21
 def check_installed():
-    "The module torch_fidelity; `ValueError` that says how to install it."
-    try:
-        import torch_fidelity
-    except ImportError:
-        raise ValueError('fidelity needs `pip install "acgan_nb[fidelity]"`') from None
-    return torch_fidelity
+    "The module torch_fidelity; `ImportError` of one line if it is not installed."
+    return needed("torch_fidelity", "fidelity", "acgan_nb[fidelity]")
 
 # %% ../nbs/api/40_fidelity.ipynb #d4faff5a
 def fidelity_scores(samples, real, *, cuda: bool | None = None, **options) -> dict:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
+
+from .settings import needed
 
 # %% auto #0
 __all__ = []
@@ -77,19 +78,15 @@ def reason_of(error) -> str:
     return known[0] if known else (str(error).strip().partition("\n")[0] or type(error).__name__)[:150]
 
 # %% ../nbs/api/37_hub.ipynb #70ebe0a6
-def needed(module: str):
-    "A module that the extra `hub` brings; one line if it is missing."
-    try:
-        return import_module(module)
-    except ImportError as error:
-        package, extra = module.partition(".")[0], "pip install 'acgan_nb[hub]'"
-        raise ImportError(f"the Hub needs {package}, which is not installed: {extra}") from error
+def hub_module(name: str):
+    "A module that the extra `hub` brings; `ImportError` of one line if it is not installed."
+    return needed(name, "the Hub", "acgan_nb[hub]")
 
 
 @contextmanager
 def network_edge(what):
     "The library `huggingface_hub`; whatever fails in the block is one `OSError` of one line."
-    library = needed("huggingface_hub")
+    library = hub_module("huggingface_hub")
     try:
         yield library
     except Exception as error:  # of three libraries

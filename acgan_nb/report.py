@@ -5,7 +5,6 @@
 # %% ../nbs/api/23_report.ipynb #fb50098d
 from __future__ import annotations
 
-import base64
 import html
 import io
 import json
@@ -18,6 +17,7 @@ from . import metrics, plots
 from .data import Dataset
 from .directory import RunDirectory
 from .runs import Run
+from .sources import png_url
 from .storage import replacing, write_json
 from .tables import MEASURE_ROWS, compare, markdown, summary  # noqa: F401 - for others
 from .tables import remarks_on, table
@@ -158,7 +158,7 @@ def _html_figure(title: str, figure, description: str) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90, bbox_inches="tight")
     plt.close(figure)
-    url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    url = png_url(buffer.getvalue())
     alt = html.escape(f"{title}: {description}")
     picture = f'<h2>{html.escape(title)}</h2><img alt="{alt}" src="{url}">'
     return f"{picture}<p>{html.escape(description)}</p>"

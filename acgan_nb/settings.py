@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from dataclasses import dataclass, field, fields
+from importlib import import_module
 from numbers import Integral, Real
 from operator import index
 
@@ -85,6 +86,27 @@ def backend_hint(error) -> str:
     if module not in ("tensorflow", "jax", "torch"):
         return str(error)
     return f"{error}: this needs TensorFlow, or JAX and the environment variable KERAS_BACKEND=jax"
+
+# %% ../nbs/api/00_settings.ipynb #aa180001
+def not_installed(what, package, install) -> ImportError:
+    "The error of one line for a package that is missing: what needs it, and the argument of `pip install`."
+    return ImportError(f"{what} needs {package}, which is not installed: pip install '{install}'")
+
+
+def needed(module, what, install):
+    """The module, imported; `ImportError` of one line if it is missing or fails to import.
+
+    >>> needed("json", "this example", "json").dumps([1])
+    '[1]'
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        if (error.name or "").partition(".")[0] == package:
+            raise not_installed(what, package, install) from error
+        raise ImportError(f"{what} needs {package}, which cannot be imported: {error}") from error
+
 
 # %% ../nbs/api/00_settings.ipynb #0147c698
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
 # %% ../nbs/api/02_sources.ipynb #e649fb1c
 from __future__ import annotations
 
+import base64
 import os
 import re
 import warnings
@@ -83,6 +84,11 @@ def write_png(path, pixels):
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         picture(pixels).save(file, "png")
+
+
+def png_url(content: bytes) -> str:
+    "A PNG file as a URL, for an HTML page that needs no other file."
+    return "data:image/png;base64," + base64.b64encode(content).decode()
 
 # %% ../nbs/api/02_sources.ipynb #316f35e0
 def resize(images, size, framing="crop"):

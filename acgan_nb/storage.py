@@ -358,6 +358,15 @@ def folder_name(folder) -> str:
     "The name of a folder, also if it is given as `.` or `..`."
     return Path(os.path.abspath(folder)).name
 
+
+def as_file_name(text: str, also: str = "") -> str:
+    """Text with `_` for each character that is no letter or digit and none of `_.,=+-` and `also`.
+
+    >>> as_file_name("lr=0.1/seed 2")
+    'lr=0.1_seed_2'
+    """
+    return re.sub(rf"[^\w.,=+{also}-]", "_", text)
+
 # %% ../nbs/api/01_storage.ipynb #0110234b
 def results_folder(name: str | None = None) -> Path:
     """The folder of all committed results, or of one of them, in the installed package or the clone.

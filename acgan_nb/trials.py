@@ -25,8 +25,8 @@ from .loop import tqdm
 from .metrics import images_for
 from .plan import as_dataset, check_fit, check_shared
 from .settings import PLAIN, ROWS, check_choice, check_range, rows_of
-from .storage import NOT_BY_NAME, check_no_link, check_own, expanded, read_json
-from .storage import read_rows, write_json, write_rows
+from .storage import NOT_BY_NAME, as_file_name, check_no_link, check_own, expanded
+from .storage import read_json, read_rows, write_json, write_rows
 from .tables import MEASURES
 from .train import fit
 
@@ -58,11 +58,8 @@ def trial_name(settings: dict) -> str:
     'activation_noise=0.1,seed=2'
     """
     text = {k: "+".join(map(str, v)) if k == "classes" and isinstance(v, list) else v for k, v in settings.items()}
-    return _as_file_name(",".join(f"{k}={v}" for k, v in text.items())) or "defaults"
+    return as_file_name(",".join(f"{k}={v}" for k, v in text.items())) or "defaults"
 
-
-def _as_file_name(text):
-    return re.sub(r"[^\w.,=+-]", "_", text)
 
 # %% ../nbs/api/24_trials.ipynb #9388b365
 def name_trials(trials, common: dict) -> dict:
@@ -220,7 +217,7 @@ def run_folder(outdir, trial: str, seed: int) -> Path:
     >>> run_folder("runs", "minimax game", 2).name
     'minimax_game,seed=2'
     """
-    return expanded(outdir) / _as_file_name(f"{trial},seed={seed}")
+    return expanded(outdir) / as_file_name(f"{trial},seed={seed}")
 
 # %% ../nbs/api/24_trials.ipynb #47af9309
 def _with_seeds(trials, seeds):
@@ -231,7 +228,7 @@ def _with_seeds(trials, seeds):
             raise ValueError(f"trial {name!r} has its own classes; all must be of the same data")
         if "seed" in settings:
             raise ValueError(f"trial {name!r} sets a seed; give `seeds` for all trials")
-        if (other := folders.setdefault(_as_file_name(name), name)) != name:
+        if (other := folders.setdefault(as_file_name(name), name)) != name:
             raise ValueError(f"trials {other!r} and {name!r} would share a folder")
     return {(t, seed): {**trials[t], "seed": seed} for t, seed in itertools.product(trials, seeds)}
 

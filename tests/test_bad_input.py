@@ -226,8 +226,12 @@ def test_tensorboard(installed, monkeypatch):
         return "1"
 
     monkeypatch.setattr(acgan_nb.plan.metadata, "version", version)
-    needs = "needs an outdir" if installed else "needs `pip install tensorboard`"
-    check(partial(fit, DATA, tensorboard=True), ValueError, f"tensorboard=True {needs}")
+    kind, needs = (
+        (ValueError, "an outdir")
+        if installed
+        else (ImportError, "tensorboard, which is not installed: pip install 'tensorboard'")
+    )
+    check(partial(fit, DATA, tensorboard=True), kind, f"tensorboard=True needs {needs}")
 
 
 def test_a_refusal_changes_nothing(place):

