@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .settings import nearest
 
 # %% auto #0
-__all__ = ['ARCHITECTURES', 'Row', 'Architecture', 'architecture', 'ladder']
+__all__ = ['ARCHITECTURES', 'Row', 'Architecture', 'architecture_of', 'ladder']
 
 # %% ../nbs/api/36_architectures.ipynb #fd27e679
 class Row(NamedTuple):
@@ -131,12 +131,12 @@ def check_sides(height: int, width: int):
         raise ValueError(f"{text}; the nearest size is {near}")
 
 # %% ../nbs/api/36_architectures.ipynb #32efa8cd
-def architecture(arch: str) -> Architecture:
+def architecture_of(arch: str) -> Architecture:
     """The architecture of a name in the tables, or the one that is made for a size: image48x64.
 
     An unknown name is a `ValueError` that suggests the nearest.
 
-    >>> architecture("cifar10").image_shape, architecture("image48x64").image_shape
+    >>> architecture_of("cifar10").image_shape, architecture_of("image48x64").image_shape
     ((32, 32, 3), (48, 64, 3))
     """
     if isinstance(arch, str) and arch in ARCHITECTURES:

@@ -19,7 +19,7 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image
 
-from .architectures import architecture, ladder
+from .architectures import architecture_of, ladder
 from .arrays import check_memory
 from .config import check_config, check_same
 from .data import image_grid
@@ -129,10 +129,10 @@ def read_config(self: RunDirectory) -> dict:
 
 def _checked_config(config):
     config = check_config(config)
-    if list(architecture(config["arch"]).image_shape[:2]) != config["image_shape"][:2]:
+    if list(architecture_of(config["arch"]).image_shape[:2]) != config["image_shape"][:2]:
         raise ValueError(f"arch {config['arch']!r} makes no {config['image_shape']} images")
     check_choice("mixed_precision", config["mixed_precision"], (True, False))  # no longer "auto"
-    arch, latent, classes = architecture(config["arch"]), config["latent_dim"], len(config["class_names"])
+    arch, latent, classes = architecture_of(config["arch"]), config["latent_dim"], len(config["class_names"])
     inputs = latent + classes * (config["label_input"] == "one_hot")
     pixels = math.prod(ladder(arch)[0]) if config["linear"] == "maps" else 1
     check_memory("its generator", 4 * inputs, arch.generator[0].maps, pixels)

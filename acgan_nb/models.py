@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from keras import layers, ops
 
 from .architectures import ARCHITECTURES, Architecture  # noqa: F401 - imported from here
-from .architectures import Row, arch_for, architecture, ladder
+from .architectures import Row, arch_for, architecture_of, ladder
 from .devices import check_backend
 from .heads import HEADS, SoftSigmoid
 from .settings import check_choice, choices
@@ -39,7 +39,7 @@ def table(arch: str, num_classes: int = 10) -> str:
     >>> table("digits").splitlines()[-1]
     '| Linear | - | - | 11 | no | 0 | soft-sigmoid |'
     """
-    rows = architecture(arch)
+    rows = architecture_of(arch)
     last = Row("Linear", None, None, SoftSigmoid.units(num_classes), False, 0, "soft-sigmoid")
     g, d = _markdown(*rows.generator), _markdown(*rows.discriminator, last)
     return f"**G(z, c)**\n\n{g}\n**D(x)**\n\n{d}"
@@ -233,12 +233,12 @@ def _transposed_conv(x, row, size, options):
 def _table_for(arch, image_shape, channels):
     "(architecture, channels) by name or by image shape (H, W, C); `ValueError` if they disagree."
     if image_shape is None:
-        found = architecture(arch)
+        found = architecture_of(arch)
         return found, channels or found.image_shape[-1]
     if len(image_shape) != 3 or image_shape[-1] not in (1, 3):
         raise ValueError(f"image_shape must be (H, W, 1 or 3), got {image_shape}")
     *size, found_channels = image_shape
-    found = architecture(arch or arch_for(*size))
+    found = architecture_of(arch or arch_for(*size))
     if found.image_shape[:2] != tuple(size):
         raise ValueError(f"arch {arch} makes no images of shape {image_shape}")
     return found, channels or found_channels

@@ -20,7 +20,7 @@ from importlib import metadata, resources
 import keras
 import numpy as np
 
-from .architectures import arch_for, architecture, check_sides, network_size
+from .architectures import arch_for, architecture_of, check_sides, network_size
 from .arrays import to_plain
 from .config import own_version, recorded, versions_of
 from .data import Dataset, Stream, _digest, check_batch_size, check_outside, is_streamable
@@ -41,7 +41,7 @@ __all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
 # %% ../nbs/api/19_plan.ipynb #43c865ad
 def check_images(data, arch):
     "`ValueError` unless the images have the architecture's size and every class has images."
-    (h, w), (height, width) = data.image_shape[:2], architecture(arch).image_shape[:2]
+    (h, w), (height, width) = data.image_shape[:2], architecture_of(arch).image_shape[:2]
     if (h, w) != (height, width):
         raise ValueError(f"images are {h}x{w}, arch {arch} needs {height}x{width}")
     if isinstance(data, Dataset) and data.images.max() == 1:
@@ -56,7 +56,7 @@ def check_size(size, arch=None) -> tuple[int, int]:
 
     Called before any image is read."""
     check_sides(*(size := as_size(size)))
-    if arch is not None and size != (needed := architecture(arch).image_shape[:2]):
+    if arch is not None and size != (needed := architecture_of(arch).image_shape[:2]):
         height, width = needed
         raise ValueError(f"size must be that of arch {arch}, {height}x{width}, got {size[0]}x{size[1]}")
     return size
@@ -77,7 +77,7 @@ def as_dataset(
         size = check_size(size, arch)
     if isinstance(data, (str, os.PathLike)):
         if size is None:
-            size = architecture(arch).image_shape[:2] if arch is not None else network_size
+            size = architecture_of(arch).image_shape[:2] if arch is not None else network_size
         options = dict(data_dir=data_dir, value_range=value_range, framing=framing)
         data = load(data, classes=classes, size=size, **options)
     elif isinstance(data, Stream) or is_streamable(data):
@@ -249,7 +249,7 @@ def check_fit(
     evaluations = _check_evaluations(s, data) if s.evaluate_every else {}
     batch_size = _batch_size(data, s.batch_size, replays)
     per_epoch = check_batch_size(batch_size, len(data))
-    steps = s.steps or (s.epochs or 0) * per_epoch or architecture(arch).steps
+    steps = s.steps or (s.epochs or 0) * per_epoch or architecture_of(arch).steps
     check_range("steps", steps, 1, ROWS["steps"].below, whole=True)
     changed = dict(steps=steps, batch_size=batch_size, **_how_read(data, s))
     if getattr(data, "is_subset", False):

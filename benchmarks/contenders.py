@@ -18,10 +18,10 @@ def arrays(arch="cifar10", num_classes=10, count=5000, path=None, seed=0):
             names = ("images", "labels") if "images" in file else ("x_train", "y_train")
             images, labels = (file[name] for name in names)
         return images, labels.astype("int32").ravel()
-    from acgan_nb.models import architecture
+    from acgan_nb.models import architecture_of
 
     rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (count, *architecture(arch).image_shape), "uint8")
+    images = rng.integers(0, 256, (count, *architecture_of(arch).image_shape), "uint8")
     return images, (np.arange(count) % num_classes).astype("int32")
 
 

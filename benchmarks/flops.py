@@ -13,7 +13,7 @@ a layer cost the same. Of each layer the step needs
 `useful` leaves out the multiplications by the zeros around the image, which a direct convolution
 can skip and a matrix product cannot; the usual count has them."""
 
-from acgan_nb.models import architecture, ladder
+from acgan_nb.models import architecture_of, ladder
 
 
 def taps(inputs, outputs, kernel, stride, useful):
@@ -28,8 +28,8 @@ def taps(inputs, outputs, kernel, stride, useful):
 
 def generator_layers(arch, num_classes=10, latent_dim=100, useful=False):
     "Operations per image of each layer, forward."
-    first, *rows = architecture(arch).generator
-    sizes, maps = [height for height, _ in ladder(architecture(arch))], first.maps  # of squares
+    first, *rows = architecture_of(arch).generator
+    sizes, maps = [height for height, _ in ladder(architecture_of(arch))], first.maps  # of squares
     found = [2 * (latent_dim + num_classes) * sizes[0] ** 2 * maps]
     for row, start, size in zip(rows, sizes, sizes[1:]):  # a convolution from `size` to `start`
         pairs = taps(size, start, row.kernel, row.stride, useful)
@@ -39,9 +39,9 @@ def generator_layers(arch, num_classes=10, latent_dim=100, useful=False):
 
 
 def discriminator_layers(arch, num_classes=10, useful=False):
-    size, _, maps = architecture(arch).image_shape
+    size, _, maps = architecture_of(arch).image_shape
     found = []
-    for row in architecture(arch).discriminator:
+    for row in architecture_of(arch).discriminator:
         outputs = -(-size // row.stride)
         found.append(2 * taps(size, outputs, row.kernel, row.stride, useful) ** 2 * maps * row.maps)
         size, maps = outputs, row.maps

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from acgan_nb.models import architecture, ladder
+from acgan_nb.models import architecture_of, ladder
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "leaky_relu": lambda: nn.LeakyReLU(0.2)}
 
@@ -45,8 +45,8 @@ class Generator(nn.Module):
 
     def __init__(self, arch, num_classes=10, latent_dim=100):
         super().__init__()
-        first, *rows = architecture(arch).generator
-        sizes = [height for height, _ in ladder(architecture(arch))]  # of squares
+        first, *rows = architecture_of(arch).generator
+        sizes = [height for height, _ in ladder(architecture_of(arch))]  # of squares
         self.num_classes, self.shape = num_classes, (first.maps, sizes[0], sizes[0])
         self.linear = nn.Linear(latent_dim + num_classes, int(np.prod(self.shape)))
         parts, maps = [], first.maps
@@ -65,9 +65,9 @@ class Discriminator(nn.Module):
 
     def __init__(self, arch, num_classes=10, noise=0.0):
         super().__init__()
-        size, _, maps = architecture(arch).image_shape
+        size, _, maps = architecture_of(arch).image_shape
         parts = []
-        for row in architecture(arch).discriminator:
+        for row in architecture_of(arch).discriminator:
             parts.append(nn.Conv2d(maps, row.maps, row.kernel, row.stride, row.kernel // 2))
             parts += after(row, noise)
             maps, size = row.maps, -(-size // row.stride)

@@ -268,13 +268,23 @@ def test_no_text_of_a_page_is_lost(site, page):
 
 def anchors(site, page):
     "The sections of a page, as links name them."
-    made = re.compile(r"^#+ +(.*?) *(?:\{#(\S+).*\})?$", re.MULTILINE)
     text = "\n".join(texts(site, page))
     found = set(re.findall(r"\{#([\w.]+)\}", text))  # of methods
-    for title, name in made.findall(text):
+    return found | {name.lower() for name in headings(text)}
+
+
+def headings(text):
+    "The name of each heading of a page, as the site has it."
+    made = re.compile(r"^#+ +(.*?) *(?:\{#(\S+).*\})?$", re.MULTILINE)
+    for title, name in made.findall(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)):
         words = re.sub(r"[^\w\-. ]", "", re.sub(r"\]\([^)]*\)", "", title).lower())
-        found.add((name or words.strip().replace(" ", "-").lstrip("0123456789-.")).lower())
-    return found
+        yield name or words.strip().replace(" ", "-").lstrip("0123456789-.")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_heading_of_a_page_has_a_name_of_its_own(site, page):
+    names = list(headings("\n".join(texts(site, page))))
+    assert len(names) == len(set(names))
 
 
 def texts(site, page):
@@ -455,7 +465,7 @@ def test_live_generator_of_a_page_is_written_with_the_site(page, site):
 
 REPORTS = {f"`{name}`": f"{name}/report" for name in ("digits", "mnist", "mnist_adc", "cifar10")}
 REPORTS |= {"`mnist_adc`, resampled": "mnist_adc/report_confidence_0.8"}
-REPORTS |= {"`cifar10`, seed 1 continued": "cifar10/continued_23000/report"}
+REPORTS |= {"`cifar10`, seed 1 continued": "cifar10/continued/report"}
 
 
 @pytest.mark.parametrize("title", REPORTS)
@@ -516,13 +526,18 @@ def test_results_can_be_traced():
         assert isinstance(config["seed"], int)
         rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
         assert float(rows[-1].split(",")[0]) == config["steps"]
-    for folder in (ROOT / "results/cifar10").glob("continued_*"):
-        config, first = (json.loads((f / "config.json").read_text()) for f in (folder, folder.with_name("seed_1")))
-        assert config["init"].endswith("seed_1") and folder.name == f"continued_{first['steps'] + config['steps']}"
-        from acgan_nb.runs import load_run
-        from acgan_nb.start import load_start
 
-        assert load_run(folder).config["init_weights"] == load_start(str(folder.with_name("seed_1")), config).hash
+
+def test_a_continued_run_starts_from_the_weights_of_the_seed_it_names():
+    from acgan_nb.runs import load_run
+    from acgan_nb.start import load_start
+
+    folder = ROOT / "results/cifar10/continued"
+    config = load_run(folder).config
+    assert config["init"] == "results/cifar10/seed_1"
+    assert config["init_weights"] == load_start(str(folder.with_name("seed_1")), config).hash
+    measured = {p.stem.partition("_")[2]: json.loads(p.read_text())["run"]["step"] for p in folder.glob("after_*.json")}
+    assert all(int(step) == of_report < config["steps"] for step, of_report in measured.items())
 
 
 def documented(page):

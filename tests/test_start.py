@@ -11,7 +11,7 @@ from PIL import Image
 
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, load
-from acgan_nb.models import arch_for, architecture, build_discriminator, build_generator, ladder
+from acgan_nb.models import arch_for, architecture_of, build_discriminator, build_generator, ladder
 from acgan_nb.plan import check_fit, train_command
 from acgan_nb.runs import build_gan, export_run, run_data
 from acgan_nb.start import load_start
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("without_graphs")
 @pytest.mark.parametrize("size", [(8, 8), (9, 8), (28, 28), (31, 47), (48, 64), (100, 130), (191, 1024), (192, 999)])
 def test_a_table_is_made_for_every_size(size):
     "Its start is as small as the rule allows, its rows lead to the image, and maps do not grow again."
-    made = architecture("image{}x{}".format(*size))
+    made = architecture_of("image{}x{}".format(*size))
     start, *steps = ladder(made)
     assert steps[-1] == size
     assert 6 <= min(start) < 12 if min(size) >= 48 else 2 <= min(start) <= 7
