@@ -19,7 +19,7 @@ from .loop import tqdm
 from .settings import check_range, needed
 
 # %% auto #0
-__all__ = []
+__all__ = ['share_gpus']
 
 # %% ../nbs/api/38_cluster.ipynb #1578d5cf
 def check_ray():
@@ -75,12 +75,20 @@ def check_capacity(nodes, cpus, gpus):
         warnings.warn("there are GPUs, but with gpus=0 no trial uses one", stacklevel=3)
 
 # %% ../nbs/api/38_cluster.ipynb #7899c186
+_SHARED_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+def share_gpus():
+    "This process takes GPU memory as needed and leaves the rest to the trials, if its backend has not started yet."
+    for name, value in _SHARED_MEMORY.items():
+        os.environ.setdefault(name, value)
+
+
 def _worker_environment(cpus: float, gpus: float) -> dict:
     "Environment variables that limit a worker to its CPUs and GPUs."
     threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     env = dict.fromkeys(threads, str(max(1, int(cpus))))
-    env |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    env |= {"KERAS_BACKEND": keras.backend.backend()}
+    env |= _SHARED_MEMORY | {"KERAS_BACKEND": keras.backend.backend()}
     return env if gpus else env | {"CUDA_VISIBLE_DEVICES": ""}
 
 # %% ../nbs/api/38_cluster.ipynb #8bb393fe

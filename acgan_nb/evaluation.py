@@ -310,13 +310,13 @@ def check_evaluation(judge: Judge | None = None, feature_judge: Judge | None = N
 # %% ../nbs/api/22_evaluation.ipynb #0d854457
 def check_classes(train: Dataset, test: Dataset, pairs: int = 100):
     "`ValueError` if a class, or the whole data set, has too few images to be measured."
-    for what, data, least in (("training", train, metrics.images_for(pairs)), ("test", test, 2)):
-        if (counts := data.class_counts).min() < least:
-            name = data.class_names[int(counts.argmin())]
-            raise ValueError(f"class {name!r} has {counts.min()} {what} images, {least} are needed")
-    for what, data, least in (("training", train, 10), ("test", test, 6)):
-        if len(data) < least:
-            raise ValueError(f"there are {len(data)} {what} images in all, {least} are needed")
+    for what, data, least, total in (("training", train, metrics.images_for(pairs), 10), ("test", test, 2, 6)):
+        if (n := (counts := data.class_counts).min()) < least:
+            enough = f" for {pairs} pairs; {n * (n - 1) // 2} are possible" if n > 1 and least > 2 else ""
+            which = f"class {data.class_names[int(counts.argmin())]!r}"
+            raise ValueError(f"{which} has {n} {what} images, {least} are needed{enough}")
+        if len(data) < total:
+            raise ValueError(f"there are {len(data)} {what} images in all, {total} are needed")
 
 # %% ../nbs/api/22_evaluation.ipynb #96b44795
 def _check_same_data(train: Dataset, test: Dataset, run: Run):
@@ -359,9 +359,9 @@ def _describe_run(run: Run) -> dict:
 # %% ../nbs/api/22_evaluation.ipynb #b7c4fdaa
 def _describe_judges(judge: Judge, feature_judge: Judge, test: Dataset) -> dict:
     "Both judges, and the accuracy of the first on real test images."
-    accuracy = judge.accuracy(test.images, test.labels)
+    about = {"accuracy_on_real_test": judge.accuracy(test.images, test.labels)}
     return {
-        "judge": {"name": judge.name, "hash": judge.hash, "accuracy_on_real_test": accuracy},
+        "judge": {"name": judge.name, "hash": judge.hash, **about},
         "features": {"name": feature_judge.name, "hash": feature_judge.hash},
     }
 
@@ -469,12 +469,12 @@ def evaluate(
     report = {"run": _describe_run(run), **_describe_judges(judge, feature_judge, test)}
     report = to_plain(report | {"settings": _describe_settings(train, test, options)})
     report |= {} if options["fresh"] else _known_real_column(report, run)
-    samples, _ = columns["generated"]
     if options["fidelity"]:  # first: its weights may have to be downloaded
-        report["fidelity"] = fidelity_scores(samples.images, train.images)
+        report["fidelity"] = fidelity_scores(columns["generated"][0].images, train.images)
     for name in [name for name in columns if name not in report]:
         report[name] = _measure_column(*columns[name], test, judge, feature_judge, options)
     report["overfitting"] = overfitting(run, images, test, seed=options["seed"])
     report["shares"] = _shares(report["generated"], report["real"])
-    report["judges"] = _all_judges(train, test, samples)
+    report["test_class_sizes"] = [test.class_counts.min(), test.class_counts.max()]
+    report["judges"] = _all_judges(train, test, columns["generated"][0])
     return to_plain(report)

@@ -30,8 +30,8 @@ from .sampling import inference
 from .settings import check_choice, check_range
 from .sources import resize
 from .devices import check_backend
-from .storage import check_writable, digest, expanded, load_variables, read_json
-from .storage import save_variables, write_json
+from .storage import check_writable, digest, expanded, folder_name, load_variables
+from .storage import read_json, save_variables, write_json
 
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'Judge', 'train_judge', 'save_judge', 'load_judge', 'make_judge', 'recipe_for', 'judge_for']
@@ -251,9 +251,8 @@ def _train_cycle(datas, recipe, name, seeds, peak, networks):
         schedule.model.optimizer.learning_rate = rates[step]  # `model` reads JAX's state back
 
     schedule = keras.callbacks.LambdaCallback(on_train_batch_begin=set_rate)
-    options = dict(steps_per_epoch=recipe.steps, shuffle=False, verbose=0)
-    batches = _batches_side_by_side(datas, recipe, seeds, name)
-    together.fit(batches, callbacks=[schedule], **options)
+    options = dict(steps_per_epoch=recipe.steps, shuffle=False, verbose=0, callbacks=[schedule])
+    together.fit(_batches_side_by_side(datas, recipe, seeds, name), **options)
     for network, new in zip(networks, training):
         network.set_weights([w.astype("float16").astype("float32") for w in new.get_weights()])
 
@@ -301,7 +300,8 @@ def train_judge(
     ('mine', ['0', '1', '2'])
     """
     check_range("seed", seed, 0, whole=True)
-    return train_judges([data], recipe, [seed], name or f"judge of {data.name}", start)[0]
+    name = name or f"judge of {folder_name(data.name)}"
+    return train_judges([data], recipe, [seed], name, start)[0]
 
 # %% ../nbs/api/14_judges.ipynb #f9e7bef4
 def save_judge(judge: Judge, folder):

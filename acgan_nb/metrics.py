@@ -88,12 +88,25 @@ def _factor(covariance):
     kept = values > len(values) * np.finfo("float64").eps * values[-1]
     return vectors[:, kept] * np.sqrt(values[kept])
 
+
+def _mean_and_factor(features):
+    "Mean (F,) and a factor (F, R) of the covariance of features (N, F)."
+    if len(features) > features.shape[1]:
+        mean, covariance = moments(features)
+        return mean, _factor(covariance)
+    mean = features.mean(axis=0, dtype="float64")  # few images: the centred features are a factor
+    return mean, (features - mean).T / np.sqrt(len(features) - 1)
+
 # %% ../nbs/api/13_metrics.ipynb #cdf2a7ae
 def frechet_from_moments(mean_a, covariance_a, mean_b, covariance_b) -> float:
     "Squared Fréchet distance of two normal distributions, from means (F,) and covariances (F, F)."
-    overlap = np.linalg.svd(_factor(covariance_a).T @ _factor(covariance_b), compute_uv=False).sum()
-    spread = np.trace(covariance_a) + np.trace(covariance_b) - 2 * overlap
-    return float(max(((mean_a - mean_b) ** 2).sum() + spread, 0.0))
+    return _frechet(mean_a - mean_b, _factor(covariance_a), _factor(covariance_b))
+
+
+def _frechet(difference, a, b):
+    "The same from the difference of the means (F,) and factors (F, R) of the covariances."
+    overlap = np.linalg.svd(a.T @ b, compute_uv=False).sum()
+    return float(max((difference**2).sum() + (a**2).sum() + (b**2).sum() - 2 * overlap, 0.0))
 
 # %% ../nbs/api/13_metrics.ipynb #266865ff
 def frechet_distance(a, b) -> float:
@@ -105,7 +118,8 @@ def frechet_distance(a, b) -> float:
     9.0
     """
     a, b = feature_pair(a, b)
-    return frechet_from_moments(*moments(a), *moments(b))
+    (mean_a, factor_a), (mean_b, factor_b) = map(_mean_and_factor, (a, b))
+    return _frechet(mean_a - mean_b, factor_a, factor_b)
 
 # %% ../nbs/api/13_metrics.ipynb #cf5aa04e
 def _kernel(x, y):

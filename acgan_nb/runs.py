@@ -25,7 +25,7 @@ from .heads import head_of
 from .hub import local
 from .loop import step_of
 from .models import build_discriminator, build_generator, noise_schedule
-from .sampling import Inversion, class_probabilities, draw_latents, generate
+from .sampling import Inversion, batch_of, class_probabilities, draw_latents, generate
 from .sampling import invert as invert_images
 from .settings import check_range, nearest, pick
 from .storage import NOT_BY_NAME, check_own, check_run, load_variables, pretrained_names
@@ -104,7 +104,8 @@ def sample(self: Run, labels, count: int | None = None, seed: int = 0):
     size = 12 * self.config["latent_dim"] + math.prod(self.config["image_shape"])
     check_memory("so many samples", size, np.size(labels) if count is None else count)
     labels = _labels_to_sample(labels, count, self.config["class_names"])
-    images = generate(self.generator, self.latents(len(labels), seed), labels)
+    at_once = batch_of((None, *self.config["image_shape"]))
+    images = generate(self.generator, self.latents(len(labels), seed), labels, at_once)
     return images if self.confidence is None else self._resample(images, labels, seed)
 
 # %% ../nbs/api/17_runs.ipynb #a3c43efe
@@ -302,7 +303,9 @@ def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Datase
         raise ValueError(f"this run was trained on {NOT_BY_NAME[name]}, which cannot be loaded by name")
     *size, channels = c["image_shape"]
     options = dict(classes=c["class_names"], size=size, channels=channels, data_dir=data_dir)
-    options |= {"value_range": c.get("value_range"), "framing": c.get("framing", "crop")}
+    options["framing"] = c.get("framing", "crop")
+    if c["data"] not in NOT_BY_NAME:  # arrays have a range of their own
+        options["value_range"] = c.get("value_range")
     found = load(name, split, **options)
     if split == "train" and found.fingerprint != c["fingerprint"]:
         warnings.warn(f"{str(name)!r} here is not the data this run was trained on", stacklevel=2)

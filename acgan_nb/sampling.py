@@ -16,7 +16,7 @@ from .devices import addressable_copy
 from .settings import check_choice, check_range, choices
 
 # %% auto #0
-__all__ = ['draw_latents', 'generate', 'class_probabilities', 'interpolate']
+__all__ = ['draw_latents', 'batch_of', 'generate', 'class_probabilities', 'interpolate']
 
 # %% ../nbs/api/08_sampling.ipynb #e7098afe
 def draw_latents(
@@ -58,7 +58,7 @@ def inference(model, batches: int):
     return lambda x: keras.tree.map_structure(keras.ops.convert_to_numpy, model(x, training=False))
 
 # %% ../nbs/api/08_sampling.ipynb #b3f568a8
-def _batch_of(shape) -> int:
+def batch_of(shape) -> int:
     "How many images (N, H, W, C) go through a network at once; None: of unknown shape."
     known = shape is not None and None not in shape[1:3]
     return max(8, min(500, 2**19 // (shape[1] * shape[2]))) if known else 500
@@ -86,7 +86,7 @@ def generate(generator, z, labels, batch_size: int | None = None):
     if not len(z) or labels.min() < 0:
         raise ValueError("generate needs at least one z, and a class id of 0 and up for each")
     model = isinstance(generator, keras.Model)  # or any function of [z, labels] and training
-    count = batch_size or _batch_of(getattr(generator, "output_shape", None))
+    count = batch_size or batch_of(getattr(generator, "output_shape", None))
     parts = [slice(i, i + count) for i in range(0, len(z), count)]
     run = inference(addressable_copy(generator) if model else generator, len(parts))
     return np.concatenate([to_pixels(_finite(run([z[part], labels[part]]))) for part in parts])
@@ -103,7 +103,7 @@ def class_probabilities(discriminator, images, batch_size: int | None = None):
     (2, 10)
     """
     images = as_images(images)
-    count = batch_size or _batch_of(images.shape)
+    count = batch_size or batch_of(images.shape)
     parts = [images[i : i + count] for i in range(0, len(images), count)]
     run = inference(discriminator, len(parts))
     logits = (run(from_pixels(part))[1] for part in parts)

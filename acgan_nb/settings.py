@@ -213,7 +213,7 @@ class Settings:
         None, "Where TFDS keeps its data [default: $TFDS_DATA_DIR]", part="load", recorded=False
     )
     value_range: list | None = option(
-        None, "Values of black and white in images that are not bytes, such as 0,4095", part="values",
+        None, "Values of black and white in the images, such as 0,4095", part="values",
         identity=False
     )
     arch: str | None = option(

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from PIL import ExifTags, Image, ImageOps
+from tqdm import tqdm
 
 from .arrays import check_memory, class_ids, from_range, listed, range_of
 from .settings import check_choice, check_value_range, choices
@@ -235,6 +236,9 @@ def _is_split(folder, beside):
     return names <= beside - {folder.name} and not any(map(_is_image, folder.iterdir()))
 
 
+_SPLIT = re.compile(r"(?<![a-z])(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval)(?![a-z])", re.IGNORECASE)
+
+
 def class_folders(root, split):
     "A folder for each class: those in root/split, or for training those in root itself."
     if (root / split).is_dir() and (found := _folders(root / split)):
@@ -244,7 +248,10 @@ def class_folders(root, split):
         raise ValueError(f"{text}: move some images of each class there, or use the split 'train'")
     beside = _names_in(root)
     found = [p for p in _folders(root) if not _is_split(p, beside)]
-    if {p.name.lower() for p in found} <= {"train", "test"}:
+    names = [p.name for p in found]
+    if len(found) > 1 and all(map(_SPLIT.search, names)):
+        raise ValueError(f"{root}: {listed(names)} look like splits, not classes: name them train and test")
+    if set(map(str.lower, names)) <= {"train", "test"}:
         raise ValueError(f"{root} needs one sub-folder of images per class")
     return _check_depth(found)
 
@@ -295,6 +302,10 @@ def _is_deep(image) -> bool:
     return image.mode[0] in "IF" or any(re.search(";16[BLN]", str(tile[3])) for tile in image.tile)
 
 
+def _is_transparent(image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+
+
 class _Unclear(ValueError):
     "What is black and what is white has to be said."
 
@@ -342,17 +353,23 @@ def to_bytes(self: _Scale, image, deep: bool):
         return image
     if not deep and (self.given is None or image.mode == "1"):
         return image
+    alpha = image.convert("RGBA").getchannel("A") if _is_transparent(image) and not deep else None
     image = image if deep or image.mode == "L" else image.convert("RGB")
-    return Image.fromarray(from_range(np.asarray(image), self.given or self.found))
+    scaled = Image.fromarray(from_range(np.asarray(image), self.given or self.found))
+    if alpha:
+        scaled.putalpha(alpha)
+    return scaled
 
 # %% ../nbs/api/02_sources.ipynb #9fd3ceaf
 def _open_image(path, scale=None):
     "The image of a file, grey or RGB."
     with _opened(path) as image:
+        if image.format == "TIFF" and (pages := getattr(image, "n_frames", 1)) > 1:
+            raise ValueError(f"it has {pages} pages; save each as a file of its own")
         scale, deep = scale or _Scale(path.parent), _is_deep(image)
         image = scale.to_bytes(ImageOps.exif_transpose(image), deep)
         mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        if _is_transparent(image):
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return image.convert(mode)
@@ -370,7 +387,7 @@ def _read_framed(files, scale, size, framing):
 def _each(read, files):
     "`read(path)` of each file; at the end a `ValueError` for those that cannot be read."
     failed = {}
-    for path in files:
+    for path in tqdm(files, "read images", delay=5, leave=False):
         try:
             yield read(path)
         except _Unclear:
@@ -419,6 +436,8 @@ def read_folder(
     left = _names_in(folders[0].parent) - {folder.name for folder in folders} - {"test"}
     if left and notes is not None:
         notes.append(f"{str(root)!r}: {listed(sorted(left))} left out: its folders are named as the classes")
+    if (odd := list(filter(_SPLIT.fullmatch, (f.name for f in folders)))) and notes is not None:
+        notes.append(f"{str(root)!r}: {listed(odd)} holds images, not one folder per class, so it is read as a class")
     if classes is not None:
         folders = _chosen(folders, classes)
     paths = [_images_in(folder) for folder in folders]

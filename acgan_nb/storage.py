@@ -466,8 +466,9 @@ def replayed(config, given: dict) -> dict:
     for name, other in (("steps", "epochs"), ("arch", "size")):
         if given.get(other) is not None:
             del kept[name]
-    if not isinstance(given.get("data", ""), (str, os.PathLike)):
+    in_memory = not isinstance(given.get("data", ""), (str, os.PathLike))
+    if in_memory:
         del kept["classes"]  # data in memory bring theirs
-        if getattr(given["data"], "reading", None):
-            del kept["value_range"]
+    if getattr(given.get("data"), "reading", None) or (old["data"] in NOT_BY_NAME and not in_memory):
+        del kept["value_range"]
     return kept | given

@@ -175,10 +175,20 @@ def _score_remarks(report: dict) -> list[str]:
     return remarks
 
 
+def _warnings_on(report: dict) -> list[str]:
+    "What makes measures void: a single class, or classes of very different sizes."
+    if len(report["run"]["class_names"]) == 1:
+        return ["there is one class: GAN-test and GAN-train are 100% for any images; a judge learns nothing from it"]
+    least, most = report.get("test_class_sizes", (1, 1))
+    text = f"each class has as many samples, but {least:,} to {most:,} real test images"
+    return [f"{text}: the distances and densities contain this difference"] if most >= 2 * least else []
+
+
 def remarks_on(report: dict) -> list[str]:
     "What the table does not say, a line each: the judge and counts first."
     remarks = (_judge_remark, _class_remark, _diversity_remark, _ms_ssim_remark)
     lines = [remark(report) for remark in (*remarks, _overfitting_remark)] + _score_remarks(report)
+    lines += _warnings_on(report)
     if source := report.get("real_from"):
         lines.append(f"the measures of real images are those of {source}: same images, judges and options")
     return lines

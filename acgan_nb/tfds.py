@@ -34,7 +34,7 @@ def _tfds_builder(name, data_dir=None):
         raise ImportError(f"{text}, or pass (images, labels)") from error
     _leave_gpus(tensorflow)
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        builder = tfds.builder(name, data_dir=data_dir and os.path.expanduser(data_dir))
     except (tfds.core.DatasetNotFoundError, tfds.core.registered.DatasetNotFoundError):
         raise _unknown(name, tfds.list_builders(with_community_datasets=False)) from None
     except Exception as error:

@@ -22,7 +22,7 @@ import tiny  # noqa: F401  # an architecture of the package then
 from click.testing import CliRunner
 from PIL import Image
 
-from acgan_nb import callbacks, cli, evaluation, judges, plan, plots, sampling, storage, sweeps, train, trials
+from acgan_nb import callbacks, cli, evaluation, judges, plan, plots, runs, sampling, storage, sweeps, tables, train, trials
 from acgan_nb import data as data_module
 from acgan_nb.cli import main, save_images
 from acgan_nb.data import Dataset, Stream, image_grid, load
@@ -1285,3 +1285,105 @@ def test_samples_for_gan_train_are_refused_before_anything_is_measured(run, monk
     assert said.startswith("the samples for GAN-train would take")
     one_at_a_time = few | dict(gan_train_seeds=3, gan_train_samples=5_000, seed=0)  # three would not fit
     assert set(evaluation._columns(load_pretrained("digits"), load("digits"), one_at_a_time)) == {"generated", "real"}
+
+
+def picture_files(root, *folders, pixels=PIXELS[0, ..., 0]):
+    "One image in each of these folders below `root`."
+    for folder in folders:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / folder / "1.png")
+    return root
+
+
+@pytest.mark.parametrize("splits", [("Training", "Testing"), ("seg_train", "seg_test"), ("train_images", "validation"),
+                                    ("Train", "Test")])  # fmt: skip
+def test_splits_of_other_names_are_no_classes(splits, tmp_path):
+    root = picture_files(tmp_path / "mri", *(f"{split}/{kind}" for split in splits for kind in ("glioma", "none")))
+    assert "look like splits, not classes: name them train and test" in line(lambda: load(root))
+    assert load(picture_files(tmp_path / "own", "training_shoe", "latest", "valley")).num_classes == 3
+
+
+def test_a_class_that_is_named_like_a_split_is_mentioned(tmp_path):
+    found = load(picture_files(tmp_path, "cat", "dog", "test"))
+    assert found.class_names == ("cat", "dog", "test") and any("read as a class" in note for note in found.notes)
+
+
+def test_data_of_tfds_are_looked_for_in_the_home_folder(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    asked = []
+    monkeypatch.setattr(tfds, "builder", lambda name, data_dir: asked.append(data_dir) or 1 / 0)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    line(lambda: load("mnist", data_dir="~/tfds"))
+    line(lambda: load("mnist", data_dir="gs://bucket/tfds"))
+    assert asked == [f"{tmp_path}/tfds", "gs://bucket/tfds"]
+
+
+def test_the_range_of_arrays_is_not_that_of_the_same_data_by_name(tmp_path):
+    digits = load("digits")
+    run = fit((digits.images / 255, digits.labels), value_range=(0, 1), outdir=tmp_path / "run", **FEW)
+    assert (runs.run_data(run, "test", data="digits").images == load("digits", "test").images).all()
+    assert "value_range" not in storage.replayed(run.outdir, {"data": "digits"})
+    assert storage.replayed(run.outdir, {"data": (digits.images / 255, digits.labels)})["value_range"] == [0, 1]
+
+
+def test_a_judge_of_a_folder_is_saved_under_a_name_of_its_own(tmp_path):
+    data = load(picture_files(tmp_path / "pets", "cat", "dog"))
+    save_judge(judges.train_judge(data, Recipe("pets", 8, (8,), 1)), tmp_path / "judges")
+    assert load_judge("judge of pets", tmp_path / "judges").about["class_names"] == ["cat", "dog"]
+
+
+def test_an_ensemble_of_large_images_makes_few_at_once(monkeypatch):
+    sizes = []
+
+    def generator(inputs, training=False):
+        sizes.append(len(inputs[0]))
+        return np.zeros((len(inputs[0]), 128, 128, 3), "float32")
+
+    config = {"class_names": ["cat"], "latent_dim": 4, "latent": "normal", "image_shape": [128, 128, 3]}
+    ensemble = sweeps.Ensemble(Path("x"), config, {0: ("split_00", 0)})
+    monkeypatch.setattr(sweeps.Ensemble, "generator", staticmethod(generator))
+    assert ensemble.sample(0, count=40).shape == (40, 128, 128, 3) and max(sizes) == 32
+
+
+def test_pages_of_a_file_are_not_left_out(tmp_path):
+    root = picture_files(tmp_path, "a", "b")
+    pages = [Image.fromarray(image[..., 0]) for image in PIXELS[:3]]
+    pages[0].save(root / "a" / "stack.tif", save_all=True, append_images=pages[1:])
+    assert re.search(r"stack.tif: it has 3 pages; save each", line(lambda: load(root)))
+
+
+def test_a_range_is_of_what_is_seen_where_an_image_is_transparent(tmp_path):
+    hidden = np.zeros((8, 8, 4), "uint8")
+    hidden[:4] = 80, 80, 80, 255
+    picture_files(tmp_path, "a", "b", pixels=hidden)
+    found = load(tmp_path, value_range=(0, 200)).images
+    assert (found[:, :4] == 102).all() and (found[:, 4:] == 255).all()
+
+
+def test_too_few_images_for_pairs_say_how_many_can_do():
+    few = Dataset(PIXELS, LABELS)
+    assert "10 training images, 15 are needed for 100 pairs; 45 are possible" in line(
+        lambda: evaluation.check_classes(few, few)
+    )
+
+
+def test_a_report_says_when_its_measures_mean_little():
+    report = json.loads((storage.results_folder("digits") / "report.json").read_text())
+    sure = tables.remarks_on(report)
+    assert tables.remarks_on(report | {"test_class_sizes": [34, 40]}) == sure
+    [said] = set(tables.remarks_on(report | {"test_class_sizes": [10, 90]})) - set(sure)
+    assert "10 to 90 real test images" in said
+    assert "there is one class" in tables._warnings_on({"run": {"class_names": ["0"]}})[0]
+
+
+def test_a_sweep_leaves_gpu_memory_to_its_trials(monkeypatch):
+    pytest.importorskip("ray")
+    for name in ("TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sweeps, "load_for_trials", lambda *_: 1 / 0)
+    for call in (lambda: sweeps.sweep("digits", [{}], "runs/x"), lambda: sweeps.splits("digits", "runs/x")):
+        with pytest.raises(ZeroDivisionError):
+            call()
+        assert os.environ.pop("TF_FORCE_GPU_ALLOW_GROWTH") == "true"
+        assert os.environ.pop("XLA_PYTHON_CLIENT_PREALLOCATE") == "false"
