@@ -111,15 +111,19 @@ class RunSaver(keras.callbacks.Callback):
 
     `about()`: notes of a checkpoint. `every`: steps between two saves. `minutes`: after which a
     checkpoint is due in any case. `columns`: of a grid, which has a row per class (twenty at most).
+    `caught`: signals that stop training; then the state is saved as the last step left it.
 
     >>> from acgan_nb import load_pretrained
     >>> len(RunSaver(load_pretrained("digits"), about=dict, every=140).labels)
     100
     """
 
-    def __init__(self, run: Run, about, every: int, minutes: float = 10.0, columns: int = 10):
+    def __init__(
+        self, run: Run, about, every: int, minutes: float = 10.0, columns: int = 10, caught=()
+    ):
         super().__init__()
         self.run, self.about, self.every, self.minutes = run, about, every, minutes
+        self.caught = caught
         self.directory, self.steps = RunDirectory(run.outdir), run.config["steps"]
         self.labels = np.repeat(np.arange(min(20, len(run.config["class_names"]))), columns)
         self.columns, self.saved_at = columns, time.monotonic()
@@ -152,7 +156,7 @@ def save_if_due(self: RunSaver):
         return  # `on_train_end` saves
     if step_of(self.model) % self.every == 0:
         self.save()
-    elif time.monotonic() - self.saved_at > 60 * self.minutes:
+    elif self.caught or time.monotonic() - self.saved_at > 60 * self.minutes:
         self.save_checkpoint()
 
 
@@ -172,7 +176,7 @@ def on_train_end(self: RunSaver, logs=None):
     if is_finished(self.model, self.steps):
         self.save()
         self.directory.write_film()
-    else:
+    elif self.model.stop_training or not self.caught:
         self.save_checkpoint()
 
 # %% ../nbs/api/18_callbacks.ipynb #7b06f584

@@ -83,6 +83,17 @@ def _jax():
 
     return jax
 
+# %% ../nbs/api/04_devices.ipynb #aa180021
+def check_devices(devices: int) -> list[str]:
+    "The names of all devices; `ValueError` if there are fewer, or processes that need all of them."
+    check_range("devices", devices, 1, whole=True)
+    names, processes = keras.distribution.list_devices(), process_count()
+    if processes > 1 and devices != len(names):
+        raise ValueError(f"devices={devices}, but {processes} processes train on all {len(names)}")
+    if devices > len(names):
+        raise ValueError(f"devices={devices}, but there are {len(names)}: {', '.join(names)}")
+    return names
+
 # %% ../nbs/api/04_devices.ipynb #8d04049b
 def data_parallel(devices: int = 1, batch_size: int = 100):
     """The distribution over `devices` devices, or None for one; `ValueError` if there are fewer.
@@ -90,14 +101,9 @@ def data_parallel(devices: int = 1, batch_size: int = 100):
     >>> data_parallel(1) is None
     True
     """
-    check_range("devices", devices, 1, whole=True)
-    names, processes = keras.distribution.list_devices(), process_count()
-    if processes > 1 and devices != len(names):
-        raise ValueError(f"devices={devices}, but {processes} processes train on all {len(names)}")
+    names = check_devices(devices)
     if devices == 1:
         return None
-    if devices > len(names):
-        raise ValueError(f"devices={devices}, but there are {len(names)}: {', '.join(names)}")
     if batch_size % devices:
         raise ValueError(f"batch_size {batch_size} cannot be shared by {devices} devices")
     if keras.backend.backend() == "jax":

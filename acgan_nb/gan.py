@@ -19,7 +19,7 @@ from .devices import average, batch_count, replica, shard
 from .gradients import Adam, apply_gradients, average_gradients, global_norm, pullback
 from .heads import head_of
 from .losses import discriminator_loss, generator_loss, gradient_penalty, source_probability
-from .models import ActivationNoise
+from .models import set_noise
 from .randomness import check_draws, initial_seeds, random_states, set_random_state
 from .settings import ROWS, check_class_loss, check_value, complete, nearest, pick, rows_of
 
@@ -378,18 +378,9 @@ def _unpacked(batch):
         raise ValueError("a batch must be (images, labels); the label of an unlabelled image is -1")
     if weights is not None:
         raise ValueError("an AC-GAN has no sample weights or class weights of Keras")
-    kind = keras.backend.standardize_dtype(images.dtype)
-    if kind != "uint8" and "float" not in kind:
+    if (kind := keras.backend.standardize_dtype(images.dtype)) != "uint8" and "float" not in kind:
         raise ValueError(f"images must be uint8 or floats in [-1, 1], got {kind}")
     return from_pixels(images) if kind == "uint8" else ops.cast(images, "float32"), labels
-
-# %% ../nbs/api/11_gan.ipynb #70040f05
-@patch
-def set_activation_noise(self: ACGAN, stddev):
-    "Set sigma of every `ActivationNoise` in D, in nested layers too."
-    for layer in self.discriminator._flatten_layers():
-        if isinstance(layer, ActivationNoise):
-            layer.stddev.assign(stddev)
 
 # %% ../nbs/api/11_gan.ipynb #b0c48033
 @patch
@@ -408,7 +399,7 @@ def step(self: ACGAN, batch):
     (real, real_labels), step = _unpacked(batch), self.g_optimizer.iterations
     self.set_randomness(step)
     if self.game["activation_noise"] is not None:
-        self.set_activation_noise(self.game["activation_noise"](step))
+        set_noise(self.discriminator, self.game["activation_noise"](step))
     count = batch_count(real)
     z, fake_labels = self.draw(count)
     if self.game["flip"]:
@@ -466,9 +457,18 @@ def validate(self: ACGAN, batch):
 @patch
 def test_step(self: ACGAN, *state_and_batch):
     "What Keras calls in `evaluate`: with the batch on TensorFlow, with (state, batch) on JAX."
-    plain, metrics = self.non_trainable_variables, self.metrics_variables
-    groups = self.trainable_variables, plain, metrics
+    groups = self.trainable_variables, self.non_trainable_variables, self.metrics_variables
     return _stateless(self.validate, groups, state_and_batch)
+
+
+@patch
+def evaluate(self: ACGAN, *args, **options):
+    "Keras' `evaluate`, after which the running means are those of training again: a callback may call it."
+    before = [ops.convert_to_numpy(variable) for variable in self.metrics_variables]
+    found = super(ACGAN, self).evaluate(*args, **options)
+    for variable, value in zip(self.metrics_variables, before):
+        variable.assign(value)
+    return found
 
 # %% ../nbs/api/11_gan.ipynb #3713c3e5
 @patch

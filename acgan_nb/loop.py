@@ -5,6 +5,7 @@
 # %% ../nbs/api/12_loop.ipynb #d309f8d7
 from __future__ import annotations
 
+import math
 import warnings
 from functools import partial
 
@@ -124,14 +125,22 @@ def _resident_steps(loop, data: Dataset, rows):
     return lambda count: loop(*arrays, np.stack([next(rows) for _ in range(count)]))
 
 # %% ../nbs/api/12_loop.ipynb #27932659
-def _sent_steps(loop, batches, steps_per_call):
-    "Trains on batches (images, labels) that are sent; always as many, so that nothing is traced anew."
+def _sent_steps(loop, batches, at_once):
+    "Trains on batches (images, labels) that are sent, `at_once` together, padded so that nothing is traced anew."
 
-    def advance(count):
+    def send(count):
         images, labels = map(np.concatenate, zip(*(next(batches) for _ in range(count))))
         rows = np.arange(len(images), dtype="int32").reshape(count, -1)
-        padded = np.resize(np.arange(len(images)), steps_per_call * len(images) // count)
-        return loop(replicate(images[padded]), replicate(labels[padded]), rows)
+        if count < at_once:
+            padded = np.resize(np.arange(len(images)), at_once * len(images) // count)
+            images, labels = images[padded], labels[padded]
+        return loop(replicate(images), replicate(labels), rows)
+
+    def advance(count):
+        while count > at_once:
+            send(at_once)
+            count -= at_once
+        return send(count)
 
     return advance
 
@@ -176,18 +185,26 @@ def training_steps(
     True
     """
     loops = {"tensorflow": _tensorflow_loop, "jax": _jax_loop}
-    loop, compiled = loops[keras.backend.backend()](gan, steps_per_call)
+    sent = isinstance(data, Stream) or not (fits_on_device(data.images.nbytes) if resident is None else resident)
+    at_once = _steps_to_send(data, batch_size, steps_per_call) if sent else steps_per_call
+    loop, compiled = loops[keras.backend.backend()](gan, at_once)
     with distribution_scope(distribution):
-        steps = _steps_on(data, loop, batch_size, seed, start, steps_per_call, resident)
+        steps = _steps_on(data, loop, batch_size, seed, start, at_once, sent)
     return TrainingSteps(steps, compiled, distribution)
 
 # %% ../nbs/api/12_loop.ipynb #f2c746a6
-def _steps_on(data, loop, batch_size, seed, start, steps_per_call, resident):
+def _steps_on(data, loop, batch_size, seed, start, at_once, sent):
     "The function that runs steps on these data, wherever they are."
     if isinstance(data, Stream):
-        return _sent_steps(loop, data.batches(seed, start), steps_per_call)
+        return _sent_steps(loop, data.batches(seed, start), at_once)
     rows = batch_indices(len(data), batch_size, seed=seed, start_step=start)
-    if fits_on_device(data.images.nbytes) if resident is None else resident:
+    if not sent:
         return _resident_steps(loop, data, rows)
     labels = data.labels.astype("int32")
-    return _sent_steps(loop, ((data.images[i], labels[i]) for i in rows), steps_per_call)
+    return _sent_steps(loop, ((data.images[i], labels[i]) for i in rows), at_once)
+
+
+def _steps_to_send(data, batch_size, steps_per_call) -> int:
+    "Steps whose images are sent together: at most 256 MB as bytes, at least one step."
+    batch = getattr(data, "batch_size", batch_size) * math.prod(data.image_shape)
+    return max(1, min(steps_per_call, 2**28 // batch))

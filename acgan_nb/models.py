@@ -19,7 +19,7 @@ from .heads import HEADS, SoftSigmoid
 from .settings import check_choice, choices
 
 # %% auto #0
-__all__ = ['table', 'ActivationNoise', 'noise_schedule', 'SpectralNorm', 'build_generator', 'build_discriminator']
+__all__ = ['table', 'ActivationNoise', 'noise_schedule', 'SpectralNorm', 'check_linear', 'build_generator', 'build_discriminator']
 
 # %% ../nbs/api/07_models.ipynb #09ed3d17
 def _markdown(*rows) -> str:
@@ -84,6 +84,13 @@ def call(self: ActivationNoise, x, training=False):
         return x
     noise = self.stddev * _box_muller(ops.shape(x), self.seed_generator)
     return x + ops.cast(noise, x.dtype)
+
+# %% ../nbs/api/07_models.ipynb #aa180012
+def set_noise(network, stddev):
+    "Set sigma of every `ActivationNoise` in a network, in nested layers too."
+    for layer in network._flatten_layers():
+        if isinstance(layer, ActivationNoise):
+            layer.stddev.assign(stddev)
 
 # %% ../nbs/api/07_models.ipynb #b34c2acc
 _SCHEDULES = {  # of sigma, from its first value over so many steps
@@ -210,6 +217,14 @@ _LINEAR_MAPS = {  # feature maps of the first row, from its width and the number
     "maps": lambda width, pixels: width,
     "units": lambda width, pixels: width // pixels,
 }
+
+
+def check_linear(linear, arch):
+    "`ValueError` if G's first row has too few units for one map of its first size."
+    found = architecture_of(arch)
+    (h, w), width = ladder(found)[0], found.generator[0].maps
+    if not _LINEAR_MAPS[linear](width, h * w):
+        raise ValueError(f"linear={linear!r}: {width} units are too few for maps of {h}x{w}; use linear='maps'")
 
 
 def _linear_row(x, row, size, linear, options):

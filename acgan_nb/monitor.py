@@ -253,5 +253,6 @@ def on_train_batch_end(self: Monitor, batch, logs=None):
 
 @patch
 def on_epoch_end(self: Monitor, epoch, logs=None):
-    "The last evaluation is in the logs of the epoch, where callbacks such as EarlyStopping look."
+    "Each evaluation is in the logs of one epoch, where callbacks such as EarlyStopping look."
     logs.update(self.numbers)
+    self.numbers = {}

@@ -25,14 +25,15 @@ from .arrays import to_plain
 from .config import own_version, recorded, versions_of
 from .data import Dataset, Stream, _digest, check_batch_size, check_outside, is_streamable
 from .data import load
-from .devices import check_backend, data_parallel, has_bfloat16, has_gpu
+from .devices import check_backend, check_devices, data_parallel, has_bfloat16, has_gpu
 from .directory import RunDirectory
 from .judges import Judge, load_judge
+from .models import check_linear
 from .monitor import possible_pairs
 from .settings import ROWS, Settings, as_size, check_range, check_value_range
 from .settings import not_installed, settings_from
 from .sources import resize, shape_note
-from .storage import read_settings
+from .storage import check_own, check_writable, read_settings
 from .start import Start, check_source, kept_start, load_start
 
 # %% auto #0
@@ -246,6 +247,7 @@ def check_fit(
         check_source(s.init, directory)
     options = {name: getattr(s, name) for name in ("classes", "size", "data_dir", "framing")}
     data, arch = as_dataset(data, s.arch, value_range=s.value_range, **options)
+    check_linear(s.linear, arch)
     evaluations = _check_evaluations(s, data) if s.evaluate_every else {}
     batch_size = _batch_size(data, s.batch_size, replays)
     per_epoch = check_batch_size(batch_size, len(data))
@@ -297,8 +299,13 @@ def _check_surroundings(s: Settings, outdir, data):
     check_shared(s.devices, s.synchronized_batch_norm, s.class_head)
     if s.tensorboard:
         check_tensorboard(outdir)
+    check_devices(s.devices)
+    if s.evaluate_every and s.feature_judge:
+        load_judge(s.feature_judge)  # or one line that says what is missing
     if outdir is not None:
         check_outside(outdir, data)
+        check_writable(outdir, "outdir")
+        check_own(RunDirectory(outdir).path)
 
 # %% ../nbs/api/19_plan.ipynb #afb04d0c
 def check_tensorboard(outdir):

@@ -237,7 +237,7 @@ def load_run(
 # %% ../nbs/api/17_runs.ipynb #6b48fd98
 def _load_last(directory, config) -> Run:
     "The run as it was saved last."
-    history, where = directory.read_history(), directory.path
+    where = directory.path
     if checkpoint := directory.find_checkpoint():
         check_same(checkpoint.path, checkpoint.config, config)
         checkpoint.restore(gan := build_gan(config))
@@ -246,7 +246,7 @@ def _load_last(directory, config) -> Run:
     paths = [p for p in (directory.generator_path, directory.tensors_path) if p.exists()]
     if not paths:
         raise FileNotFoundError(f"the run in {str(directory)!r} has saved no weights yet")
-    run = Run(_network("generator", config), None, history, config, where)
+    run = Run(_network("generator", config), None, directory.read_history(), config, where)
     run.saved_step = _load_weights(paths[0], run.generator)
     if directory.discriminator_path.exists():
         run.discriminator = _network("discriminator", config)

@@ -67,10 +67,11 @@ def run_steps(gan, advance, start, plan: Plan, callbacks, caught=()):
         callbacks.on_train_batch_begin(batch)
         stop = next_stop(step, steps, (*plan.periods, per_epoch), plan.steps_per_call)
         logs = advance(stop - step)
+        interrupted = bool(caught)  # before the callbacks, so that the last of them, which saves, knows it
         callbacks.on_train_batch_end(batch + stop - step - 1, logs)
         if stop % per_epoch == 0 or stop == steps or gan.stop_training:
             callbacks.on_epoch_end(epoch, logs)
-        if gan.stop_training or caught:
+        if gan.stop_training or interrupted:
             break
         step = stop
     callbacks.on_train_end()
@@ -88,10 +89,8 @@ class Stopped(KeyboardInterrupt):
 def noting_signals(names=("SIGINT", "SIGTERM", "SIGHUP")):
     "A list to which the first of these signals is added, instead of its usual effect."
     caught, known = [], [getattr(signal, name) for name in names if hasattr(signal, name)]
-    wanted = [number for number in known if signal.getsignal(number) is not None]  # else not Python's
-    hang_up = getattr(signal, "SIGHUP", None)
-    if hang_up in wanted and signal.getsignal(hang_up) is signal.SIG_IGN:
-        wanted.remove(hang_up)
+    left_alone = None, signal.SIG_IGN  # not Python's; ignored, as by `nohup` and by scripts with `&`
+    wanted = [number for number in known if signal.getsignal(number) not in left_alone]
 
     def note(number, frame):
         caught.append(signal.Signals(number))
@@ -118,6 +117,8 @@ class Training:
         self.checkpoint = self.directory and self.directory.checkpoint_for(self.config)
         wait_for_all_processes()  # before the first process writes another one
         self.output = self.directory if process_index() == 0 else None
+        if self.output and self.checkpoint and self.checkpoint.path == self.output.previous_path:
+            self.output.checkpoint_path.unlink(missing_ok=True)  # damaged: it must not replace the whole one
         kept = self.checkpoint.config if self.checkpoint else {}
         self.config["evaluation"] = kept.get("evaluation")
         self.config["versions"] = kept.get("versions", {}) | self.config["versions"]  # both backends
@@ -184,7 +185,9 @@ def finished(self: Training) -> Run | None:
     if self.output:
         self.output.save_generator(run.generator, run.step)
         self.output.write_film()
-    if self.plan.settings.evaluate_every and "frechet_distance" not in self.checkpoint.history:
+    if self.checkpoint.step < self.config["steps"]:
+        warnings.warn(f"{self.directory} {why}; on_collapse='warn' goes on from there", stacklevel=4)
+    elif self.plan.settings.evaluate_every and "frechet_distance" not in self.checkpoint.history:
         warnings.warn(f"{self.directory} {why}: nothing was left to evaluate", stacklevel=4)
     return run
 
@@ -246,7 +249,7 @@ def _advance(self: Training, gan, start):
 
 # %% ../nbs/api/20_train.ipynb #4de40009
 @patch
-def _callbacks(self: Training, run, bar) -> list:
+def _callbacks(self: Training, run, bar, caught) -> list:
     p, output, history = self.plan, self.output, run.history
     log = HistoryLogger(
         history, self.config["steps"], p.steps_per_epoch, self.config["log_every"], output,
@@ -259,7 +262,7 @@ def _callbacks(self: Training, run, bar) -> list:
 
     board = save = None
     if output:
-        save = RunSaver(run, about, p.save_every, p.settings.save_minutes)
+        save = RunSaver(run, about, p.save_every, p.settings.save_minutes, caught=caught)
         if p.settings.tensorboard:
             board = TensorBoardScalars(history, output.tensorboard_path)
     every = [CheckFinite(), self.monitor, log, board, *p.callbacks, save, ProgressBar(bar)]
@@ -281,7 +284,7 @@ def train(self: Training) -> Run:
     if self.output:
         self.output.write_config(self.config)  # with what the monitor has added
     with noting_signals() if stoppable else nullcontext([]) as caught, tqdm(**shown) as bar:
-        run_steps(gan, advance, start, self.plan, self._callbacks(run, bar), caught)
+        run_steps(gan, advance, start, self.plan, self._callbacks(run, bar, caught), caught)
     if caught:
         more = "it is finished" if step_of(gan) >= steps else "the same call goes on from there"
         text = f"stopped by {caught[0].name} after step {step_of(gan)} of {steps}, all of it saved"

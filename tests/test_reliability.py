@@ -239,7 +239,8 @@ def test_collapse_can_stop_a_run(tmp_path):
         run = fit("digits", steps=50, evaluate_every=2, on_collapse="stop", outdir=tmp_path, **FEW)
     assert run.history["step"][-1] == 4 and RunDirectory(tmp_path).find_checkpoint().step == 4
     options = dict(evaluate_every=2, outdir=tmp_path, **FEW)
-    assert fit("digits", steps=50, on_collapse="stop", **options).step == 4  # it has ended
+    with pytest.warns(UserWarning, match="stopped by a collapse after step 4; on_collapse='warn' goes on"):
+        assert fit("digits", steps=50, on_collapse="stop", **options).step == 4
     assert fit("digits", steps=6, on_collapse="warn", **options).step == 6
     assert fit("digits", steps=8, on_collapse="stop", **options).step == 8  # nothing new collapsed
 

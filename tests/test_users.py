@@ -24,6 +24,7 @@ from PIL import Image
 
 from acgan_nb import callbacks, cli, evaluation, judges, plan, plots, runs, sampling, storage, sweeps, tables, train, trials
 from acgan_nb import data as data_module
+from acgan_nb import loop as loop_module
 from acgan_nb.cli import main, save_images
 from acgan_nb.data import Dataset, Stream, image_grid, load
 from acgan_nb.directory import RunDirectory
@@ -1387,3 +1388,126 @@ def test_a_sweep_leaves_gpu_memory_to_its_trials(monkeypatch):
             call()
         assert os.environ.pop("TF_FORCE_GPU_ALLOW_GROWTH") == "true"
         assert os.environ.pop("XLA_PYTHON_CLIENT_PREALLOCATE") == "false"
+
+
+def test_a_callback_may_evaluate_the_model(tmp_path):
+    "Validation by Keras' `evaluate` at the end of an epoch leaves the means of training as they are."
+    seen = []
+
+    def validate(epoch, logs):
+        seen.append(watcher.model.evaluate(*DATA, verbose=0, return_dict=True)["d_loss"])
+
+    watcher = keras.callbacks.LambdaCallback(on_epoch_end=validate)
+    options = FEW | dict(steps=4, log_every=3)
+    plain, watched = (fit(DATA, callbacks=each, **options).history for each in ([], [watcher]))
+    assert len(seen) == 2 and {k: v for k, v in plain.items() if k != "seconds"} == {
+        k: v for k, v in watched.items() if k != "seconds"
+    }
+
+
+def test_a_signal_saves_what_the_last_step_left(tmp_path):
+    "Not what a callback makes of the weights at the end, such as the best ones (EarlyStopping)."
+
+    class Spoil(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 1:
+                signal.raise_signal(signal.SIGTERM)
+
+        def on_train_end(self, logs=None):
+            for weight in self.model.generator.trainable_variables:
+                weight.assign(weight * 0)
+
+    options = FEW | dict(steps=6)
+    with pytest.raises(train.Stopped):
+        fit(DATA, outdir=tmp_path / "run", callbacks=[Spoil()], **options)
+    resumed, whole = fit(DATA, outdir=tmp_path / "run", **options), fit(DATA, **options)
+    for a, b in zip(resumed.generator.get_weights(), whole.generator.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_callbacks_get_each_evaluation_once():
+    "Patience of Keras' callbacks counts evaluations, not the epochs between them."
+    seen = []
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: seen.append(logs.get("frechet_distance")))
+    run = fit("digits", arch="tiny", batch_size=700, steps=8, evaluate_every=4, callbacks=[look], verbose=False)
+    measured = [value for value in run.history["frechet_distance"] if value == value]
+    assert [value is not None for value in seen] == [False, True, False, True]
+    assert [value for value in seen if value is not None] == pytest.approx(measured, rel=1e-6)
+
+
+def test_images_that_are_sent_are_few_at_a_time():
+    sent = []
+
+    def loop(images, labels, rows):
+        sent.append((np.asarray(images)[rows].tolist(), np.asarray(labels)[rows].tolist(), len(images)))
+        return {"d_loss": float(len(sent))}
+
+    batches = ((np.full(3, i), np.full(3, i)) for i in range(10))
+    advance = loop_module._sent_steps(loop, batches, 2)
+    assert advance(5) == {"d_loss": 3.0} and advance(1) == {"d_loss": 4.0}
+    assert [images for images, _, _ in sent] == [[[i] * 3 for i in step] for step in ([0, 1], [2, 3], [4], [5])]
+    assert {size for *_, size in sent} == {6}
+    shape = SimpleNamespace(image_shape=(512, 512, 3))
+    assert loop_module._steps_to_send(shape, 100, 50) == 3 and loop_module._steps_to_send(shape, 10**4, 50) == 1
+    assert loop_module._steps_to_send(SimpleNamespace(image_shape=(8, 8, 1), batch_size=100), 1, 50) == 50
+
+
+def test_what_needs_no_data_is_refused_before_data_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "as_dataset", lambda *_, **__: 1 / 0)
+    (tmp_path / "history.csv").write_text("mine")
+    for error, said, options in (
+        (ValueError, "devices=2", dict(devices=2)),
+        (OSError, "cannot write to outdir", dict(outdir=tmp_path / "history.csv" / "run")),
+        (ValueError, "that is no run's", dict(outdir=tmp_path)),
+    ):
+        assert said in line(lambda: check_fit("digits", steps=1, **options), error)
+    monkeypatch.setattr(plan, "load_judge", lambda name: (_ for _ in ()).throw(ImportError("judge lite0 needs it")))
+    with pytest.raises(ImportError, match="judge lite0 needs it"):
+        check_fit("digits", steps=1, evaluate_every=1, feature_judge="lite0")
+
+
+def test_an_ignored_signal_stays_ignored():
+    "A shell script ignores SIGINT for what it starts with `&`."
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with train.noting_signals() as caught:
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert caught == []
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_units_that_are_too_few_for_wide_images_are_refused(outdir):
+    wide = np.zeros((4, 32, 1024, 1), "uint8"), [0, 1, 0, 1]
+    kept = contents(outdir)
+    said = line(lambda: fit(wide, linear="units", outdir=outdir, resume=False, steps=1, batch_size=4))
+    assert "384 units are too few for maps of 4x128" in said and contents(outdir) == kept
+    check_fit(wide, linear="maps", steps=1, batch_size=4)
+
+
+def test_a_damaged_history_beside_a_whole_checkpoint_is_no_matter(outdir):
+    (outdir / "history.csv").write_text("no,history\nat,all\n")
+    assert load_run(outdir).history["step"][-1] == FEW["steps"]
+
+
+def test_a_damaged_checkpoint_never_replaces_the_whole_one_before_it(outdir, monkeypatch):
+    shutil.copy(outdir / "checkpoint", outdir / "checkpoint.previous")
+    (outdir / "checkpoint").write_bytes((outdir / "checkpoint").read_bytes()[:-50])
+    monkeypatch.setattr(RunDirectory, "save_checkpoint", lambda *_, **__: 1 / 0)  # killed at the first save
+    with pytest.warns(UserWarning, match="using .*checkpoint.previous"), pytest.raises(ZeroDivisionError):
+        fit(DATA, outdir=outdir, **FEW | dict(steps=4))
+    assert not (outdir / "checkpoint").exists()
+    with pytest.warns(UserWarning, match="checkpoint is missing"):
+        assert load_run(outdir).step == FEW["steps"]
+
+
+def test_the_range_of_files_is_not_that_of_arrays(tmp_path):
+    root = tmp_path / "deep"
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        Image.fromarray(np.full((8, 8), 4000, "uint16")).save(root / name / "1.png")
+    run = fit(root, value_range=(0, 4095), outdir=tmp_path / "run", steps=1, batch_size=2, verbose=False)
+    assert "value_range" not in storage.replayed(run.outdir, {"data": DATA})
+    assert storage.replayed(run.outdir, {})["value_range"] == [0, 4095]
