@@ -39,7 +39,8 @@ class ColabBadge(Processor):
 
     def begin(self):
         image = "https://colab.research.google.com/assets/colab-badge.svg"
-        badge = f"[![Open in Colab]({image})]({colab_url(self.nb.path_)})"
+        link = f'<a href="{colab_url(self.nb.path_)}"><img src="{image}" alt="Open in Colab"></a>'
+        badge = f"<p>{link}</p>"  # in Markdown, an image alone would be a figure with a caption
         self.nb.cells.insert(1, mk_cell(badge, "markdown"))
 
 # %% ../nbs/api/27_docs.ipynb #7f746bce

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from .arrays import class_ids
 from .data import Dataset, image_grid
@@ -129,6 +130,8 @@ PANELS = (  # title, unit, {history key: (label, colour, line style)}
 def _annotate(ax, title, unit=None, legend=True):
     "Title, axis labels, grid and legend of a panel over training steps."
     ax.set(xlabel="step", ylabel=unit)
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.set_title(title, parse_math=False)
     if unit in ("probability", "accuracy"):
         ax.set_ylim(0, 1.02)
@@ -195,13 +198,34 @@ def similar_pairs(images, labels, class_names, pairs: int = 50, classes=None, se
     return fig
 
 # %% ../nbs/api/21_plots.ipynb #9fff89b7
-def _scatter(ax, x, y, names):
-    "A point (x, y) for each class, named if there are few."
-    ax.scatter(x, y, color=GENERATED, s=20)
-    if len(names) <= 20:
-        for name, *point in zip(names, x, y):
-            ax.annotate(name, point, xytext=(4, 3), textcoords="offset points", fontsize=8,
-                        parse_math=False)
+_PLACES = [(dx, dy) for dy in (0.7, -0.7, 0, 1.4, -1.4) for dx in (1, -1, 0) if dx or dy]
+
+
+def name_points(ax, x, y, names, size=8):
+    """The name of each point (x, y) in type of `size` points, where it covers least; none for more than twenty.
+
+    To be called when the limits of the axes are set."""
+    if len(names) > 20:
+        return
+    ax.figure.canvas.draw()  # now the places on the page are known
+    points = ax.transData.transform(np.c_[x, y]) * 72 / ax.figure.dpi
+    low, high = ax.bbox.get_points() * 72 / ax.figure.dpi
+    taken = [(p - 3, p + 3) for p in points]
+    for name, point, where in zip(names, points, zip(x, y)):
+        half = np.array([0.3 * len(name), 0.6]) * size
+        centres = [point + (dx * (half[0] + 5), dy * (half[1] + 4)) for dx, dy in _PLACES]
+        covers = [_covered(c - half, c + half, taken, low, high) for c in centres]
+        best = centres[int(np.argmin(covers))]
+        taken.append((best - half, best + half))
+        ax.annotate(name, where, xytext=best - point, textcoords="offset points", fontsize=size,
+                    ha="center", va="center", parse_math=False)
+
+
+def _covered(low, high, taken, least, most) -> float:
+    "Area of a box that lies on others or outside the axes."
+    shared = [np.prod(np.clip(np.minimum(high, b) - np.maximum(low, a), 0, None)) for a, b in taken]
+    inside = np.prod(np.clip(np.minimum(high, most) - np.maximum(low, least), 0, None))
+    return sum(shared) + np.prod(high - low) - inside
 
 # %% ../nbs/api/21_plots.ipynb #cc3fb071
 def diversity(real, generated, class_names):
@@ -216,9 +240,10 @@ def diversity(real, generated, class_names):
     ends = [0, max(*real, *generated) * 1.08]
     ax.plot(ends, ends, color="gray", lw=0.8, label="equal")
     ax.axhline(max(real), color=REAL, ls="--", lw=1, label="least diverse real class")
-    _scatter(ax, real, generated, class_names)
+    ax.scatter(real, generated, color=GENERATED, s=20)
     ax.set(xlabel="mean MS-SSIM, real", ylabel="mean MS-SSIM, generated", xlim=ends, ylim=ends)
     ax.legend(fontsize="small", loc="lower right")
+    name_points(ax, real, generated, class_names)
     return fig
 
 # %% ../nbs/api/21_plots.ipynb #2052d60f
@@ -232,10 +257,11 @@ def joint(ms_ssim, accuracy, limit, class_names):
     """
     fig, ax = plt.subplots(figsize=(4.6, 3.2), layout="constrained")
     ax.axvline(limit, color=REAL, ls="--", lw=1, label="least diverse real class")
-    _scatter(ax, ms_ssim, accuracy, class_names)
-    ax.set(xlabel="mean MS-SSIM (less varied to the right)", ylabel="accuracy")
+    ax.scatter(ms_ssim, accuracy, color=GENERATED, s=20)
+    ax.set(xlabel="mean MS-SSIM (less diverse to the right)", ylabel="accuracy")
     ax.margins(y=0.25)
     ax.legend(fontsize="small", loc="upper left")
+    name_points(ax, ms_ssim, accuracy, class_names)
     return fig
 
 # %% ../nbs/api/21_plots.ipynb #6e8cc98d
@@ -254,6 +280,22 @@ def neighbours(samples, images, indices):
     fig, ax = plt.subplots(figsize=(0.5 * columns + 0.6, 0.5 * count + 0.5))
     title = "sample | nearest in the training set"
     _show(ax, rows.reshape(-1, *rows.shape[2:]), columns, title, padding=2, fontsize=8)
+    return fig
+
+# %% ../nbs/api/21_plots.ipynb #aa180032
+def labelled_sheet(sheet, rows=(), columns=None, width=9.0):
+    """A sheet of images (H, W) or (H, W, C) with a name for each of its rows of equal height.
+
+    `columns`: {name: centre, as a share of the width}. `width`: of the figure in inches."""
+    h, w = sheet.shape[:2]
+    fig, ax = plt.subplots(figsize=(width, width * h / w + 0.3), layout="constrained")
+    ax.imshow(sheet, cmap="gray")
+    ax.set_yticks((np.arange(len(rows)) + 0.5) * h / max(1, len(rows)), rows)
+    columns = columns or {}
+    ax.set_xticks([centre * w for centre in columns.values()], columns)
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0, labelsize=9)
+    ax.spines[:].set_visible(False)
     return fig
 
 # %% ../nbs/api/21_plots.ipynb #44cc361a
@@ -320,9 +362,10 @@ def evaluation_curves(history: dict, evaluation: dict):
     fig, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3), layout="constrained")
     left.semilogy(rows["step"], rows["frechet_distance"], color=GENERATED)
     left.axhline(evaluation["frechet_floor"], color=REAL, ls="--", label="real images")
+    left.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_formatter=NullFormatter())
+    left.yaxis.set_major_formatter("{x:g}")  # 0.5, not 5 x 10^-1
     middle.plot(rows["step"], rows["judge_accuracy"], color=GENERATED)
-    for key, style in (("ms_ssim", "-"), ("ms_ssim_max", ":")):
-        label = key.replace("_", " ")
+    for key, label, style in (("ms_ssim", "mean", "-"), ("ms_ssim_max", "least diverse class", ":")):
         right.plot(rows["step"], rows[key], style, color=GENERATED, label=label)
     right.axhline(evaluation["ms_ssim_limit"], color=REAL, ls="--", label="limit of real classes")
     by = f", {evaluation['features']}" if "features" in evaluation else ""
@@ -352,13 +395,17 @@ def plot_trials(rows: list[dict], measures: dict):
     ['baseline', 'other']
     """
     names = list(dict.fromkeys(row["trial"] for row in rows))
-    size = (3.2 * len(measures) + 1.6, 0.32 * len(names) + 0.9)
-    fig, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, squeeze=False)
-    for ax, (key, label) in zip(axes[0], measures.items()):
+    columns = len(measures) if len(measures) < 4 else 2
+    lines = -(-len(measures) // columns)
+    size = (3.2 * columns + 1.6, lines * (0.32 * len(names) + 0.9))
+    fig, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
+    for ax in axes.flat[len(measures) :]:
+        ax.axis("off")
+    for ax, (key, label) in zip(axes.flat, measures.items()):
         for height, name in enumerate(names):
             _plot_trial(ax, height, np.array([row[key] for row in rows if row["trial"] == name]))
         ax.set_xlabel(label)
     axes[0, 0].set_yticks(range(len(names)), names, parse_math=False)
-    axes[0, 0].invert_yaxis()
+    axes[0, 0].set_ylim(len(names) - 0.4, -0.6)  # the first trial at the top
     fig.tight_layout()
     return fig
