@@ -118,6 +118,9 @@ class RunSaver(keras.callbacks.Callback):
     100
     """
 
+    keeps = True  # the checkpoint before; not one that was found damaged
+    saved_step = None
+
     def __init__(
         self, run: Run, about, every: int, minutes: float = 10.0, columns: int = 10, caught=()
     ):
@@ -132,9 +135,9 @@ class RunSaver(keras.callbacks.Callback):
 @patch
 def save_checkpoint(self: RunSaver):
     step = step_of(self.model)
-    self.directory.save_checkpoint(self.model, step=step, **self.about())
+    self.directory.save_checkpoint(self.model, keep=self.keeps, step=step, **self.about())
     self.directory.save_generator(self.model.ema_generator, step)
-    self.saved_at = time.monotonic()
+    self.saved_at, self.saved_step, self.keeps = time.monotonic(), step, True
 
 
 @patch
@@ -176,7 +179,7 @@ def on_train_end(self: RunSaver, logs=None):
     if is_finished(self.model, self.steps):
         self.save()
         self.directory.write_film()
-    elif self.model.stop_training or not self.caught:
+    elif self.saved_step != step_of(self.model):  # a signal during the last callbacks
         self.save_checkpoint()
 
 # %% ../nbs/api/18_callbacks.ipynb #7b06f584

@@ -19,7 +19,7 @@ from .loop import tqdm
 from .settings import check_range, needed
 
 # %% auto #0
-__all__ = ['share_gpus']
+__all__ = []
 
 # %% ../nbs/api/38_cluster.ipynb #1578d5cf
 def check_ray():
@@ -74,7 +74,7 @@ def check_capacity(nodes, cpus, gpus):
     if largest["GPU"] and not gpus:
         warnings.warn("there are GPUs, but with gpus=0 no trial uses one", stacklevel=3)
 
-# %% ../nbs/api/38_cluster.ipynb #7899c186
+# %% ../nbs/api/38_cluster.ipynb #aa180043
 _SHARED_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
@@ -83,7 +83,7 @@ def share_gpus():
     for name, value in _SHARED_MEMORY.items():
         os.environ.setdefault(name, value)
 
-
+# %% ../nbs/api/38_cluster.ipynb #7899c186
 def _worker_environment(cpus: float, gpus: float) -> dict:
     "Environment variables that limit a worker to its CPUs and GPUs."
     threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")

@@ -260,10 +260,10 @@ class Checkpoint:
 
 # %% ../nbs/api/16_directory.ipynb #5072d794
 @patch
-def save_checkpoint(self: RunDirectory, gan, **about):
-    "Write `checkpoint`; the one before becomes `checkpoint.previous`. `about`: as in Checkpoint."
+def save_checkpoint(self: RunDirectory, gan, keep: bool = True, **about):
+    "Write `checkpoint`; the one before becomes `checkpoint.previous`, with `keep`. `about`: as in Checkpoint."
     text = np.frombuffer(json.dumps(about).encode(), "uint8")
-    keep = self.previous_path.name
+    keep = self.previous_path.name if keep else None
     save_variables(self.checkpoint_path, state_of(gan), keep=keep, about=text)
 
 

@@ -372,8 +372,8 @@ def load_judge(name: str, folder=None) -> Judge:
     """A shipped judge, one that `acgan judge` wrote to `folder`, or one by others.
 
     `name`: name of a judge in `RECIPES` or in `folder`, "inception" or "lite0". `ValueError` if
-    there is no such judge, or if the weights do not match the hash in the record. Each call reads
-    a judge of its own.
+    there is no such judge, or if the weights do not match the hash in the record; `ImportError`
+    without the package that holds them. Each call reads a judge of its own.
 
     >>> judge = load_judge("digits")
     >>> judge.hash, judge.about["test_images"]

@@ -156,7 +156,7 @@ def _keras_order(name, array):
 def lite0_network() -> keras.Model:
     """The published network: floats (B, 224, 224, 3) in [-1, 1] -> (features, logits).
 
-    `ValueError` if its weights are not installed or not the published ones."""
+    `ImportError` without the package of its weights; `ValueError` if they are not the published ones."""
     tensors, network = _read_tensors(io.BytesIO(_published(_path()))), _network()
     kept = {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
     network.set_weights([_keras_order(*item) for item in kept.items()])

@@ -19,7 +19,7 @@ from .heads import HEADS, SoftSigmoid
 from .settings import check_choice, choices
 
 # %% auto #0
-__all__ = ['table', 'ActivationNoise', 'noise_schedule', 'SpectralNorm', 'check_linear', 'build_generator', 'build_discriminator']
+__all__ = ['table', 'ActivationNoise', 'noise_schedule', 'SpectralNorm', 'build_generator', 'build_discriminator']
 
 # %% ../nbs/api/07_models.ipynb #09ed3d17
 def _markdown(*rows) -> str:
@@ -219,20 +219,20 @@ _LINEAR_MAPS = {  # feature maps of the first row, from its width and the number
 }
 
 
-def check_linear(linear, arch):
-    "`ValueError` if G's first row has too few units for one map of its first size."
-    found = architecture_of(arch)
-    (h, w), width = ladder(found)[0], found.generator[0].maps
-    if not _LINEAR_MAPS[linear](width, h * w):
-        raise ValueError(f"linear={linear!r}: {width} units are too few for maps of {h}x{w}; use linear='maps'")
-
-
 def _linear_row(x, row, size, linear, options):
     "The Linear row, reshaped to `size` (H, W)."
     pixels = size[0] * size[1]
     maps = _LINEAR_MAPS[linear](row.maps, pixels)
     x = layers.Dense(maps * pixels, row.activation, **options)(x)
     return layers.Reshape((*size, maps), dtype=options["dtype"])(x)
+
+# %% ../nbs/api/07_models.ipynb #aa180041
+def check_linear(linear, arch):
+    "`ValueError` if G's first row has too few units for one map of its first size."
+    found = architecture_of(arch)
+    (h, w), width = ladder(found)[0], found.generator[0].maps
+    if not _LINEAR_MAPS[linear](width, h * w):
+        raise ValueError(f"linear={linear!r}: {width} units are too few for maps of {h}x{w}; use linear='maps'")
 
 # %% ../nbs/api/07_models.ipynb #49e8f1a2
 def _transposed_conv(x, row, size, options):

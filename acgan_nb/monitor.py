@@ -253,6 +253,6 @@ def on_train_batch_end(self: Monitor, batch, logs=None):
 
 @patch
 def on_epoch_end(self: Monitor, epoch, logs=None):
-    "Each evaluation is in the logs of one epoch, where callbacks such as EarlyStopping look."
+    "The last evaluation of an epoch is in its logs, once: there callbacks such as EarlyStopping look."
     logs.update(self.numbers)
     self.numbers = {}

@@ -33,7 +33,7 @@ from .monitor import possible_pairs
 from .settings import ROWS, Settings, as_size, check_range, check_value_range
 from .settings import not_installed, settings_from
 from .sources import resize, shape_note
-from .storage import check_own, check_writable, read_settings
+from .storage import read_settings
 from .start import Start, check_source, kept_start, load_start
 
 # %% auto #0
@@ -233,7 +233,7 @@ def _how_read(data, s) -> dict:
 def check_fit(
     data, *, outdir=None, resume=True, callbacks=(), verbose=False, replays=None, **options
 ) -> Plan:
-    """The plan of `fit(data, ...)`; a one-line `ValueError` if `fit` would refuse it.
+    """The plan of `fit(data, ...)`; a `ValueError`, `ImportError` or `OSError` of one line if `fit` would refuse it.
 
     >>> check_fit("digits", epochs=2).config["steps"]
     28
@@ -245,10 +245,11 @@ def check_fit(
     start = kept_start(s.init, directory) if resume else None
     if s.init and not start:
         check_source(s.init, directory)
+    feature_judge = load_judge(s.feature_judge) if s.evaluate_every and s.feature_judge else None
     options = {name: getattr(s, name) for name in ("classes", "size", "data_dir", "framing")}
     data, arch = as_dataset(data, s.arch, value_range=s.value_range, **options)
     check_linear(s.linear, arch)
-    evaluations = _check_evaluations(s, data) if s.evaluate_every else {}
+    evaluations = _check_evaluations(data, feature_judge) if s.evaluate_every else {}
     batch_size = _batch_size(data, s.batch_size, replays)
     per_epoch = check_batch_size(batch_size, len(data))
     steps = s.steps or (s.epochs or 0) * per_epoch or architecture_of(arch).steps
@@ -300,12 +301,8 @@ def _check_surroundings(s: Settings, outdir, data):
     if s.tensorboard:
         check_tensorboard(outdir)
     check_devices(s.devices)
-    if s.evaluate_every and s.feature_judge:
-        load_judge(s.feature_judge)  # or one line that says what is missing
     if outdir is not None:
         check_outside(outdir, data)
-        check_writable(outdir, "outdir")
-        check_own(RunDirectory(outdir).path)
 
 # %% ../nbs/api/19_plan.ipynb #afb04d0c
 def check_tensorboard(outdir):
@@ -343,7 +340,7 @@ def _looked_at(stream) -> int:
     return min(20_000, max(1_000, 2**30 // math.prod(stream.image_shape)))
 
 
-def _check_evaluations(s, data) -> dict:
+def _check_evaluations(data, feature_judge) -> dict:
     "What a `Plan` holds for evaluations; `ValueError` if they are impossible."
     streamed = isinstance(data, Stream)
     data = data.sample(_looked_at(data)) if streamed else _once(data)
@@ -352,8 +349,7 @@ def _check_evaluations(s, data) -> dict:
     except ValueError as error:
         looked = f" among {len(data):,} images of the stream" if streamed else ""
         raise ValueError(f"{error}{looked}") from None
-    judge = load_judge(s.feature_judge) if s.feature_judge else None
-    return {"evaluated": data, "feature_judge": judge}
+    return {"evaluated": data, "feature_judge": feature_judge}
 
 # %% ../nbs/api/19_plan.ipynb #074fd2dc
 def train_command(config: dict) -> str:

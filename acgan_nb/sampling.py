@@ -16,7 +16,7 @@ from .devices import addressable_copy
 from .settings import check_choice, check_range, choices
 
 # %% auto #0
-__all__ = ['draw_latents', 'batch_of', 'generate', 'class_probabilities', 'interpolate']
+__all__ = ['draw_latents', 'generate', 'class_probabilities', 'interpolate']
 
 # %% ../nbs/api/08_sampling.ipynb #e7098afe
 def draw_latents(
@@ -57,13 +57,13 @@ def inference(model, batches: int):
         return model.predict_on_batch
     return lambda x: keras.tree.map_structure(keras.ops.convert_to_numpy, model(x, training=False))
 
-# %% ../nbs/api/08_sampling.ipynb #b3f568a8
+# %% ../nbs/api/08_sampling.ipynb #aa180042
 def batch_of(shape) -> int:
     "How many images (N, H, W, C) go through a network at once; None: of unknown shape."
     known = shape is not None and None not in shape[1:3]
     return max(8, min(500, 2**19 // (shape[1] * shape[2]))) if known else 500
 
-
+# %% ../nbs/api/08_sampling.ipynb #b3f568a8
 def _finite(images):
     "The images; `ValueError` if there is NaN in them, which would become some grey."
     if not np.isfinite(images).all():

@@ -236,6 +236,11 @@ def _is_split(folder, beside):
     return names <= beside - {folder.name} and not any(map(_is_image, folder.iterdir()))
 
 
+def _holds_folders(folder) -> bool:
+    "Whether it has sub-folders and no image of its own."
+    return bool(_names_in(folder)) and not any(map(_is_image, folder.iterdir()))
+
+
 _SPLIT = re.compile(r"(?<![a-z])(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval)(?![a-z])", re.IGNORECASE)
 
 
@@ -249,7 +254,7 @@ def class_folders(root, split):
     beside = _names_in(root)
     found = [p for p in _folders(root) if not _is_split(p, beside)]
     names = [p.name for p in found]
-    if len(found) > 1 and all(map(_SPLIT.search, names)):
+    if len(found) > 1 and all(map(_SPLIT.search, names)) and all(map(_holds_folders, found)):
         raise ValueError(f"{root}: {listed(names)} look like splits, not classes: name them train and test")
     if set(map(str.lower, names)) <= {"train", "test"}:
         raise ValueError(f"{root} needs one sub-folder of images per class")
@@ -436,10 +441,10 @@ def read_folder(
     left = _names_in(folders[0].parent) - {folder.name for folder in folders} - {"test"}
     if left and notes is not None:
         notes.append(f"{str(root)!r}: {listed(sorted(left))} left out: its folders are named as the classes")
-    if (odd := list(filter(_SPLIT.fullmatch, (f.name for f in folders)))) and notes is not None:
-        notes.append(f"{str(root)!r}: {listed(odd)} holds images, not one folder per class, so it is read as a class")
     if classes is not None:
         folders = _chosen(folders, classes)
+    if (odd := [f.name for f in folders if _SPLIT.fullmatch(f.name)]) and notes is not None:
+        notes.append(f"{str(root)!r}: {listed(odd)} read as a class: it does not hold one folder per class")
     paths = [_images_in(folder) for folder in folders]
     if empty := [f for f, files in zip(folders, paths) if not files]:
         where = f"{empty[0].name!r} in {empty[0].parent}"

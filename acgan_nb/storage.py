@@ -347,7 +347,9 @@ def check_run(folder, hint=""):
 def check_writable(folder, role="folder"):
     "`OSError` if a directory that is written to, or made, is in a place where that cannot be."
     text, path = f"cannot write to {role} {str(folder)!r}", expanded(folder).absolute()
-    there = next(part for part in (path, *path.parents) if part.exists())
+    there = next((part for part in (path, *path.parents) if part.exists()), None)
+    if there is None:  # e.g. a drive that is not there
+        raise FileNotFoundError(f"{text}: there is no {path.anchor}")
     if not there.is_dir():
         raise NotADirectoryError(f"{text}: {there} is a file")
     if not os.access(there, os.W_OK):

@@ -32,14 +32,14 @@ from acgan_nb.devices import (
     wait_for_all_processes,
 )
 from .data import Stream
-from .directory import new_history
+from .directory import RunDirectory, new_history
 from .judges import judge_for
 from .loop import next_stop, step_of, tqdm, training_steps
 from .monitor import Monitor, describe, possible_pairs, real_statistics
 from .plan import Plan, check_fit, train_command  # noqa: F401
 from .runs import Run, build_gan, load_pretrained, load_run  # noqa: F401
 from .settings import Settings
-from .storage import replayed
+from .storage import check_own, check_writable, replayed
 
 # %% auto #0
 __all__ = ['run_steps', 'Stopped', 'Training', 'fit']
@@ -67,11 +67,10 @@ def run_steps(gan, advance, start, plan: Plan, callbacks, caught=()):
         callbacks.on_train_batch_begin(batch)
         stop = next_stop(step, steps, (*plan.periods, per_epoch), plan.steps_per_call)
         logs = advance(stop - step)
-        interrupted = bool(caught)  # before the callbacks, so that the last of them, which saves, knows it
         callbacks.on_train_batch_end(batch + stop - step - 1, logs)
         if stop % per_epoch == 0 or stop == steps or gan.stop_training:
             callbacks.on_epoch_end(epoch, logs)
-        if gan.stop_training or interrupted:
+        if gan.stop_training or caught:
             break
         step = stop
     callbacks.on_train_end()
@@ -117,8 +116,6 @@ class Training:
         self.checkpoint = self.directory and self.directory.checkpoint_for(self.config)
         wait_for_all_processes()  # before the first process writes another one
         self.output = self.directory if process_index() == 0 else None
-        if self.output and self.checkpoint and self.checkpoint.path == self.output.previous_path:
-            self.output.checkpoint_path.unlink(missing_ok=True)  # damaged: it must not replace the whole one
         kept = self.checkpoint.config if self.checkpoint else {}
         self.config["evaluation"] = kept.get("evaluation")
         self.config["versions"] = kept.get("versions", {}) | self.config["versions"]  # both backends
@@ -263,6 +260,7 @@ def _callbacks(self: Training, run, bar, caught) -> list:
     board = save = None
     if output:
         save = RunSaver(run, about, p.save_every, p.settings.save_minutes, caught=caught)
+        save.keeps = not self.checkpoint or self.checkpoint.path != output.previous_path
         if p.settings.tensorboard:
             board = TensorBoardScalars(history, output.tensorboard_path)
     every = [CheckFinite(), self.monitor, log, board, *p.callbacks, save, ProgressBar(bar)]
@@ -328,7 +326,7 @@ def fit(
     config: str | os.PathLike | None = None,  # a run, or its config.json: its settings, unless given
     **settings,  # any other row of `acgan_nb.settings.ROWS`, such as class_head="adc"
 ) -> Run:
-    """Train an AC-GAN (paper section 3). All input is checked first, with a one-line `ValueError`.
+    """Train an AC-GAN (paper section 3). All input is checked first, with an error of one line.
 
     During training: `Diverged` if a loss or gradient is no longer finite; `Stopped` on Ctrl-C,
     SIGTERM or SIGHUP if there is an outdir; `OSError` if a file cannot be written.
@@ -341,11 +339,19 @@ def fit(
     settings |= dict(activation_noise=activation_noise, seed=seed, evaluate_every=evaluate_every)
     surroundings = dict(outdir=outdir, resume=resume, callbacks=callbacks, verbose=verbose)
     surroundings["replays"] = config
+    _check_place(outdir)
     plan = check_fit(data, **surroundings, **settings)
     with _prepared(plan.directory, resume):
         return Training(plan).run()
 
 # %% ../nbs/api/20_train.ipynb #09f3a49a
+def _check_place(outdir):
+    "One line, before data are read, if there can be no run directory; several processes hear it from the first of them."
+    if outdir and process_count() == 1:
+        check_writable(outdir, "outdir")
+        check_own(RunDirectory(outdir).path)
+
+
 @contextmanager
 def _prepared(directory, resume):
     "The run directory made, locked and if need be cleared by the first process, for all of them."

@@ -149,13 +149,13 @@ def _check_worker_devices(devices, config, gpus):
 
 # %% ../nbs/api/24_trials.ipynb #30b5537a
 def check_trials(data: Dataset, trials: dict, gpus: float | None = None) -> dict:
-    "{name: configuration}; a `ValueError` says which trial `fit` would refuse, and why."
+    "{name: configuration}; the error says which trial `fit` would refuse, and why."
     configs = {}
     for name, settings in trials.items():
         try:
             configs[name] = check_trial(data, settings, gpus)
-        except ValueError as error:
-            raise ValueError(f"trial {name!r}: {error}") from error
+        except (ValueError, ImportError) as error:
+            raise type(error)(f"trial {name!r}: {error}") from error
     return configs
 
 # %% ../nbs/api/24_trials.ipynb #a0f6e374

@@ -1,7 +1,9 @@
 """A file of tests stays on one worker, with its fixtures; notebooks are spread. The longest first."""
 
 import os
+import signal
 import sys
+from contextlib import suppress
 
 import pytest
 from hypothesis import settings
@@ -14,6 +16,8 @@ for threads in ("OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
 os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # other processes may fill the memory
 settings.register_profile("fixed", derandomize=True, database=None)  # the same inputs in every run
 settings.load_profile("fixed")
+with suppress(ValueError):  # of another thread
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 SPREAD = "test_notebooks.py"
 LONGEST = "sweeps reliability evaluate jax devices gan cli export demo".split()
 
