@@ -22,9 +22,17 @@ from .settings import check_range, needed
 __all__ = []
 
 # %% ../nbs/api/38_cluster.ipynb #1578d5cf
+_SHARED_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
 def check_ray():
-    "The module `ray`; `ImportError` of one line if it is not installed."
-    return needed("ray", "a sweep", "acgan_nb[ray]")
+    """The module `ray`; `ImportError` of one line if it is not installed.
+
+    From then on this process takes no more GPU memory than it needs: the trials need it."""
+    ray = needed("ray", "a sweep", "acgan_nb[ray]")
+    for name, value in _SHARED_MEMORY.items():
+        os.environ.setdefault(name, value)
+    return ray
 
 
 @contextmanager
@@ -73,15 +81,6 @@ def check_capacity(nodes, cpus, gpus):
         raise ValueError(f"no node has {cpus:g} CPUs and {gpus:g} GPUs for a trial: {text}")
     if largest["GPU"] and not gpus:
         warnings.warn("there are GPUs, but with gpus=0 no trial uses one", stacklevel=3)
-
-# %% ../nbs/api/38_cluster.ipynb #aa180043
-_SHARED_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-
-
-def share_gpus():
-    "This process takes GPU memory as needed and leaves the rest to the trials, if its backend has not started yet."
-    for name, value in _SHARED_MEMORY.items():
-        os.environ.setdefault(name, value)
 
 # %% ../nbs/api/38_cluster.ipynb #7899c186
 def _worker_environment(cpus: float, gpus: float) -> dict:

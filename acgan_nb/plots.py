@@ -220,7 +220,7 @@ def name_points(ax, x, y, names, size=8):
         ax.annotate(name, where, xytext=best - point, textcoords="offset points", fontsize=size,
                     ha="center", va="center", parse_math=False)
 
-
+# %% ../nbs/api/21_plots.ipynb #aa180052
 def _covered(low, high, taken, least, most) -> float:
     "Area of a box that lies on others or outside the axes."
     shared = [np.prod(np.clip(np.minimum(high, b) - np.maximum(low, a), 0, None)) for a, b in taken]

@@ -92,7 +92,7 @@ def not_installed(what, package, install) -> ImportError:
     "The error of one line for a package that is missing: what needs it, and the argument of `pip install`."
     return ImportError(f"{what} needs {package}, which is not installed: pip install '{install}'")
 
-
+# %% ../nbs/api/00_settings.ipynb #aa180051
 def needed(module, what, install):
     """The module, imported; `ImportError` of one line if it is missing or fails to import.
 
@@ -106,7 +106,6 @@ def needed(module, what, install):
         if (error.name or "").partition(".")[0] == package:
             raise not_installed(what, package, install) from error
         raise ImportError(f"{what} needs {package}, which cannot be imported: {error}") from error
-
 
 # %% ../nbs/api/00_settings.ipynb #0147c698
 @dataclass(frozen=True)

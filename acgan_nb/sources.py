@@ -228,14 +228,14 @@ def _names_in(folder):
     "Names of its sub-folders, without hidden ones."
     return {entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."}
 
-
+# %% ../nbs/api/02_sources.ipynb #aa180061
 def _is_split(folder, beside):
     "Whether it is no class: `test`, or one such as `val` that holds only folders named as classes `beside` it."
     if not (names := _names_in(folder)) or folder.name == "test":
         return bool(names)
     return names <= beside - {folder.name} and not any(map(_is_image, folder.iterdir()))
 
-
+# %% ../nbs/api/02_sources.ipynb #aa180062
 def _holds_folders(folder) -> bool:
     "Whether it has sub-folders and no image of its own."
     return bool(_names_in(folder)) and not any(map(_is_image, folder.iterdir()))
@@ -243,7 +243,7 @@ def _holds_folders(folder) -> bool:
 
 _SPLIT = re.compile(r"(?<![a-z])(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval)(?![a-z])", re.IGNORECASE)
 
-
+# %% ../nbs/api/02_sources.ipynb #aa180063
 def class_folders(root, split):
     "A folder for each class: those in root/split, or for training those in root itself."
     if (root / split).is_dir() and (found := _folders(root / split)):

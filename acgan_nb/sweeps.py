@@ -20,7 +20,7 @@ from fastcore.basics import patch
 
 from .arrays import class_ids, to_plain
 from .cluster import ProgressBoard, check_capacity, check_ray, check_resources
-from .cluster import ray_session, share_gpus
+from .cluster import ray_session
 from .cluster import error_line, ray_task, run_tasks
 from .data import Dataset
 from .directory import RunDirectory
@@ -274,7 +274,6 @@ def sweep(
     ValueError: trial 'ema=2.0': ema must be a number at least 0 and below 1, got 2.0
     """
     check_resources(cpus, gpus, retries, jobs)
-    share_gpus()
     trials = _with_rungs(name_trials(trials, common), rungs, keep)
     data = load_for_trials(data, outdir, {"arch": common.get("arch")}, size, data_dir, trials)
     steps, options, test = check_all(data, trials, evaluate, gpus, data_dir)
@@ -334,7 +333,6 @@ def splits(
     ValueError: groups of 11 are larger than all 10 classes
     """
     check_ray()
-    share_gpus()
     data = load_for_trials(data, outdir, {"arch": arch, **options}, size, data_dir)
     data = select_classes(data, options.pop("classes", None))
     groups = _named_groups(groups, data.class_names)

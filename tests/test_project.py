@@ -185,7 +185,7 @@ def test_page_has_badge_alt_texts_and_working_links(site, page):
         o.get("data", {}).get("text/markdown", "") for _, outputs in cells for o in outputs or ()
     )
     text += "".join("".join(m) for m in made)  # but the tables it makes
-    colab = f'github/{CONFIG['user']}/{CONFIG['repo']}/blob/{CONFIG['branch']}/nbs/{page}"'
+    colab = "github/{user}/{repo}/blob/{branch}/nbs/".format(**CONFIG) + page + '"'
     assert text.count("colab-badge.svg") == 1 and colab in text
     for source, outputs in cells:
         if any("image/png" in o.get("data", {}) for o in outputs or ()):
