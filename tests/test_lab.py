@@ -264,11 +264,11 @@ def test_table_of_the_page_is_true(games, name):
     (row,) = re.findall(
         rf"^\| \[{re.escape(label)}\]\(#lab={re.escape(GAMES_OF_THE_PAGE[name])}\) .*", text, re.M
     )
-    written = [int(share) / 100 for share in re.findall(r"(\d+) %", row)]
+    written = [int(share) / 100 for share in re.findall(r"(\d+)%", row)]
     assert f"after {SHORT} steps" in text
     np.testing.assert_allclose(written, list(games[name]["scores"].values()), atol=0.02)
     if name == "overlapping classes":  # and of new real points
-        (written,) = re.findall(r"only (\d+) % are\nnearest to a point of their own class", text)
+        (written,) = re.findall(r"only (\d+)% are\nnearest to a point of their own class", text)
         assert games[name]["other"]["class"] == pytest.approx(int(written) / 100, abs=0.02)
 
 
