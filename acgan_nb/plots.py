@@ -127,7 +127,7 @@ PANELS = (  # title, unit, {history key: (label, colour, line style)}
 )
 
 # %% ../nbs/api/21_plots.ipynb #853e8df8
-def _annotate(ax, title, unit=None, legend=True):
+def annotate(ax, title, unit=None, legend=True):
     "Title, axis labels, grid and legend of a panel over training steps."
     ax.set(xlabel="step", ylabel=unit)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -155,7 +155,7 @@ def training_curves(history: dict):
     for ax, (title, unit, curves) in zip(axes, PANELS):
         for key, (label, color, style) in curves.items():
             ax.plot(history["step"], history[key], style, color=color, label=label, lw=1.4)
-        _annotate(ax, title, unit)
+        annotate(ax, title, unit)
     return fig
 
 # %% ../nbs/api/21_plots.ipynb #3bd0d4b7
@@ -369,9 +369,9 @@ def evaluation_curves(history: dict, evaluation: dict):
         right.plot(rows["step"], rows[key], style, color=GENERATED, label=label)
     right.axhline(evaluation["ms_ssim_limit"], color=REAL, ls="--", label="limit of real classes")
     by = f", {evaluation['features']}" if "features" in evaluation else ""
-    _annotate(left, f"Fréchet distance{by}")
-    _annotate(middle, f"accuracy of judge {evaluation['judge']}", legend=False)
-    _annotate(right, "MS-SSIM within classes")
+    annotate(left, f"Fréchet distance{by}")
+    annotate(middle, f"accuracy of judge {evaluation['judge']}", legend=False)
+    annotate(right, "MS-SSIM within classes")
     return fig
 
 # %% ../nbs/api/21_plots.ipynb #8370abcb

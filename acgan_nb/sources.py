@@ -229,18 +229,19 @@ def _names_in(folder):
     return {entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."}
 
 # %% ../nbs/api/02_sources.ipynb #aa180061
-def _is_split(folder, beside):
-    "Whether it is no class: `test`, or one such as `val` that holds only folders named as classes `beside` it."
-    if not (names := _names_in(folder)) or folder.name == "test":
-        return bool(names)
-    return names <= beside - {folder.name} and not any(map(_is_image, folder.iterdir()))
-
-# %% ../nbs/api/02_sources.ipynb #aa180062
 def _holds_folders(folder) -> bool:
     "Whether it has sub-folders and no image of its own."
     return bool(_names_in(folder)) and not any(map(_is_image, folder.iterdir()))
 
 
+def _is_split(folder, beside):
+    "Whether it is no class: `test`, or one such as `val` that holds only folders named as classes `beside` it."
+    names = _names_in(folder)
+    if folder.name == "test":
+        return bool(names)
+    return _holds_folders(folder) and names <= beside - {folder.name}
+
+# %% ../nbs/api/02_sources.ipynb #aa180062
 _SPLIT = re.compile(r"(?<![a-z])(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval)(?![a-z])", re.IGNORECASE)
 
 # %% ../nbs/api/02_sources.ipynb #aa180063
@@ -265,7 +266,7 @@ def _check_depth(found):
     "The class folders; `ValueError` for a single folder that holds folders and no images."
     if len(found) == 1:
         [only] = found
-        if _folders(only) and not any(map(_is_image, only.iterdir())):
+        if _holds_folders(only):
             raise ValueError(f"{only.parent} holds one folder of folders: pass {only}")
     return found
 

@@ -155,7 +155,8 @@ def check_trials(data: Dataset, trials: dict, gpus: float | None = None) -> dict
         try:
             configs[name] = check_trial(data, settings, gpus)
         except (ValueError, ImportError) as error:
-            raise type(error)(f"trial {name!r}: {error}") from error
+            kind = ImportError if isinstance(error, ImportError) else ValueError
+            raise kind(f"trial {name!r}: {error}") from error
     return configs
 
 # %% ../nbs/api/24_trials.ipynb #a0f6e374

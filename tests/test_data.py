@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from click.testing import CliRunner
+from folders import write_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -417,14 +418,6 @@ def test_channels_on_demand(tmp_path):
     assert (load("digits", channels=3).images == load("digits").images).all()
     with pytest.raises(ValueError, match="channels must be"):
         load("digits", channels=2)
-
-
-def write_images(folder, classes, size=8, count=3):
-    for k, name in enumerate(classes):
-        (folder / name).mkdir(parents=True)
-        for i in range(count):
-            Image.new("RGB", (size, size), (40 * k, 10 * i, 9)).save(folder / name / f"{i}.png")
-    return folder
 
 
 def test_a_folder_is_a_folder_whatever_it_is_called(tmp_path, monkeypatch):

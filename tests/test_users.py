@@ -20,6 +20,7 @@ import pytest
 import tensorflow as tf
 import tiny  # noqa: F401  # an architecture of the package then
 from click.testing import CliRunner
+from folders import write_images
 from PIL import Image
 
 from acgan_nb import callbacks, cli, evaluation, judges, plan, plots, runs, sampling, storage, sweeps, tables, train, trials
@@ -1289,24 +1290,16 @@ def test_samples_for_gan_train_are_refused_before_anything_is_measured(run, monk
     assert set(evaluation._columns(load_pretrained("digits"), load("digits"), one_at_a_time)) == {"generated", "real"}
 
 
-def picture_files(root, *folders, pixels=PIXELS[0, ..., 0]):
-    "One image in each of these folders below `root`."
-    for folder in folders:
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(root / folder / "1.png")
-    return root
-
-
 @pytest.mark.parametrize("splits", [("Training", "Testing"), ("seg_train", "seg_test"), ("train_images", "validation"),
                                     ("Train", "Test")])  # fmt: skip
 def test_splits_of_other_names_are_no_classes(splits, tmp_path):
-    root = picture_files(tmp_path / "mri", *(f"{split}/{kind}" for split in splits for kind in ("glioma", "none")))
+    root = write_images(tmp_path / "mri", [f"{split}/{kind}" for split in splits for kind in ("glioma", "none")])
     assert "look like splits, not classes: name them train and test" in line(lambda: load(root))
-    assert load(picture_files(tmp_path / "own", "training_shoe", "latest", "valley")).num_classes == 3
+    assert load(write_images(tmp_path / "own", ["training_shoe", "latest", "valley"])).num_classes == 3
 
 
 def test_a_class_that_is_named_like_a_split_is_mentioned(tmp_path):
-    found = load(picture_files(tmp_path, "cat", "dog", "test"))
+    found = load(write_images(tmp_path, ["cat", "dog", "test"]))
     assert found.class_names == ("cat", "dog", "test") and any("read as a class" in note for note in found.notes)
 
 
@@ -1330,7 +1323,7 @@ def test_the_range_of_arrays_is_not_that_of_the_same_data_by_name(tmp_path):
 
 
 def test_a_judge_of_a_folder_is_saved_under_a_name_of_its_own(tmp_path):
-    data = load(picture_files(tmp_path / "pets", "cat", "dog"))
+    data = load(write_images(tmp_path / "pets", ["cat", "dog"]))
     save_judge(judges.train_judge(data, Recipe("pets", 8, (8,), 1)), tmp_path / "judges")
     assert load_judge("judge of pets", tmp_path / "judges").about["class_names"] == ["cat", "dog"]
 
@@ -1349,7 +1342,7 @@ def test_an_ensemble_of_large_images_makes_few_at_once(monkeypatch):
 
 
 def test_pages_of_a_file_are_not_left_out(tmp_path):
-    root = picture_files(tmp_path, "a", "b")
+    root = write_images(tmp_path, ["a", "b"])
     pages = [Image.fromarray(image[..., 0]) for image in PIXELS[:3]]
     pages[0].save(root / "a" / "stack.tif", save_all=True, append_images=pages[1:])
     assert re.search(r"stack.tif: it has 3 pages; save each", line(lambda: load(root)))
@@ -1358,7 +1351,9 @@ def test_pages_of_a_file_are_not_left_out(tmp_path):
 def test_a_range_is_of_what_is_seen_where_an_image_is_transparent(tmp_path):
     hidden = np.zeros((8, 8, 4), "uint8")
     hidden[:4] = 80, 80, 80, 255
-    picture_files(tmp_path, "a", "b", pixels=hidden)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(hidden).save(tmp_path / name / "half.png")
     found = load(tmp_path, value_range=(0, 200)).images
     assert (found[:, :4] == 102).all() and (found[:, 4:] == 255).all()
 
