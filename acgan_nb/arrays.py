@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from textwrap import shorten
 
@@ -46,12 +46,13 @@ def from_range(values, value_range):
     "Numbers between black and white -> uint8 in 0..255; `ValueError` for one that is outside."
     low, high = check_value_range(value_range)
     least, most = float(values.min()), float(values.max())  # NaN anywhere makes both NaN
-    if not (low <= least and most <= high):
+    slack = 1e-5 * (high - low) * (values.dtype.kind == "f")  # of rounding, where images were resized
+    if not (low - slack <= least and most <= high + slack):
         found = f"images hold values from {least:g} to {most:g}"
         raise ValueError(f"{found}, value_range=({low:g}, {high:g}) does not")
     pixels = np.empty(values.shape, "uint8")
     for i, part in enumerate(values):  # one image at a time: floats take much more memory
-        pixels[i] = np.rint((part.astype("float64") - low) * (255 / (high - low)))
+        pixels[i] = np.rint((part.astype("float64").clip(low, high) - low) * (255 / (high - low)))
     return pixels
 
 # %% ../nbs/api/30_arrays.ipynb #8a689770
@@ -150,7 +151,11 @@ def _from_one_hot(labels, num_classes=None):
 
 # %% ../nbs/api/30_arrays.ipynb #e54676e7
 def distinct_names(class_names):
-    "As a tuple of strings; `ValueError` if one is there twice."
+    "As a tuple of strings, also of {id: name}; `ValueError` if one is there twice."
+    if isinstance(class_names, Mapping):
+        if set(class_names) != set(range(len(class_names))):
+            raise ValueError(f"class_names by id must have the ids 0..{len(class_names) - 1}, got {listed(class_names)}")
+        class_names = [class_names[k] for k in range(len(class_names))]
     names, seen = tuple(map(str, class_names)), set()
     for name in names:
         if name in seen:

@@ -52,7 +52,7 @@ def load_tensors(path, model) -> int:
         if bad := [v.dtype for v, w in zip(values, want.values()) if v.dtype != w.dtype]:
             raise ValueError(f"it holds {bad[0]}, not float32")
         if not re.fullmatch("[0-9]{1,9}", step):
-            raise ValueError("its step is no whole number")
+            raise ValueError("its step must be a whole number")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, safetensors.SafetensorError) as error:
         raise ValueError(f"cannot read weights {path}: {one_line(error)}") from error
     set_variables(path, want.values(), values)
@@ -135,7 +135,7 @@ def _measures(report) -> str:
     return "\n".join(["", "## Measures", "", markdown(table(columns)), "", *lines]) + f"\n\n## Limits\n{LIMITS}"
 
 # %% ../nbs/api/38_card.ipynb #5b3720bb
-def _settings(config) -> str:
+def _settings(name, config) -> str:
     "The settings that every run has, those that are not the defaults, and what they were used with."
     changed = [r.name for r in ROWS.values() if r.recorded and not r.is_default(config)]
     names = dict.fromkeys(("arch", *NEEDED, *changed))
@@ -144,24 +144,22 @@ def _settings(config) -> str:
     notes = [
         f"- data: {config['images']:,} images, SHA-256 of pixels and labels `{config['fingerprint']}`",
         f"- machine: {plain(config.get('hardware', 'not recorded'))}; {plain(versions)}",
-        "- again: `acgan train --config hf://NAME`, or `fit(config=\"hf://NAME\")`",
+        f"- again: `acgan train --config hf://{name}`, or `fit(config=\"hf://{name}\")`",
     ]
     return "\n".join(["", "## Training", "", markdown(rows), "", "All others are the defaults.", "", *notes, ""])
 
 # %% ../nbs/api/38_card.ipynb #2b991966
 def card(name: str, config: dict, step: int, report=None, license="unknown") -> str:
     "The model card of a run, in Markdown with the Hub's metadata in front."
-    training = _settings(config).replace("hf://NAME", f"hf://{name}")
-    return _head(name, config, step, license) + _measures(report) + training
+    return _head(name, config, step, license) + _measures(report) + _settings(name, config)
 
 # %% ../nbs/api/38_card.ipynb #bf9c8017
 def _report_of(run):
-    "The run's report, of its last or of its best generator, or None."
+    "The report of this generator, drawn from in this way, or None."
     if run.outdir is None:
         return None
-    directory, ways = RunDirectory(run.outdir), (run.truncation, run.confidence)
-    paths = (directory.report_path(best, *ways) for best in (False, True))
-    return next(filter(None, (directory.report_of(run.step, path) for path in paths)), None)
+    directory = RunDirectory(run.outdir)
+    return directory.report_of(run.step, directory.report_path(run.best, run.truncation, run.confidence))
 
 
 def _sheet(run, columns=10, height=400):

@@ -37,10 +37,19 @@ def _is_given(ctx, name) -> bool:
     return ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
 
 # %% ../nbs/api/26_cli.ipynb #01814da0
-_FOLDER = click.Path(path_type=Path)
+class _Path(click.Path):
+    "Refuses '', which is what an unset variable of a shell gives, and would be the working directory."
+
+    def convert(self, value, param, ctx):
+        if not str(value):
+            self.fail("must not be empty", param, ctx)
+        return super().convert(value, param, ctx)
 
 
-class _Run(click.Path):
+_FOLDER = _Path(path_type=Path)
+
+
+class _Run(_Path):
     "A run directory; that of hf://USER/NAME is fetched."
 
     def convert(self, value, param, ctx):
@@ -242,7 +251,8 @@ def _plot(run, data, data_dir, coordinate):
     trained = load_run(run)
 
     def figures():
-        yield "curves", plots.training_curves(trained.history)
+        if trained.history["step"]:
+            yield "curves", plots.training_curves(trained.history)
         yield "latent_sweep", plots.latent_sweep(trained, coordinate)
         if data or trained.config["data"] not in NOT_BY_NAME:  # last: the images may have moved
             real = run_data(trained, data_dir=data_dir, data=data)
@@ -306,7 +316,7 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
         except Exception as error:  # what is measured is not lost
             failed = error
     try:
-        page = save_report(trained, report, train, best)
+        page = save_report(trained, report, train)
     finally:  # if the disk is full, too
         say(summary(report))
     say(page)

@@ -23,7 +23,7 @@ from .settings import as_size, check_choice, check_range, check_value_range, cho
 from .sources import class_folders, find_folder, picture, read_digits, read_folder
 from .sources import png_url, with_channels
 from .storage import expanded
-from .tfds import read_tfds
+from .tfds import lowered, read_tfds
 
 # %% auto #0
 __all__ = ['from_pixels', 'to_pixels', 'Dataset', 'load', 'hide_labels', 'repeat_labelled', 'image_grid', 'batch_indices',
@@ -82,12 +82,13 @@ class Dataset:
     value_range: InitVar[tuple | None] = None
     notes: tuple = ()  # what was done to the images when they were loaded, in lines
     is_subset: bool = False  # whether classes were chosen
-    reading: dict = field(default_factory=dict)  # `framing` and `value_range` of `load`
+    reading: dict = field(default_factory=dict)  # `framing` and `value_range` with which the images were read
 
     def __post_init__(self, value_range):
         images = as_images(self.images, value_range)
         labels, names = labels_and_names(self.labels, len(images), self.class_names)
-        for key, value in dict(images=images, labels=labels, class_names=names).items():
+        reading = self.reading if value_range is None else {**self.reading, "value_range": check_value_range(value_range)}
+        for key, value in dict(images=images, labels=labels, class_names=names, reading=reading).items():
             object.__setattr__(self, key, value)
 
     @cached_property
@@ -127,12 +128,14 @@ def class_counts(self: Dataset):
 
 # %% ../nbs/api/03_data.ipynb #f6e9fe4e
 @patch
-def subset(self: Dataset, classes):
-    """The images of these classes (ids or names), relabelled 0..len(classes)-1 in that order.
+def subset(self: Dataset, classes=None):
+    """The images of these classes (ids or names; None: of all), relabelled 0..len(classes)-1 in that order.
 
     >>> load("digits").subset([3, "7"]).class_names
     ('3', '7')
     """
+    if classes is None:
+        return self
     ids = class_ids(classes, self.class_names)
     if ids == list(range(self.num_classes)) and self.labels.min() >= 0:
         return self  # no copy of some gigabytes
@@ -173,7 +176,7 @@ def load(
         title, is_subset, classes = str(folder.resolve()), classes is not None, None
     elif value_range is not None:
         raise ValueError(f"value_range is for folders and arrays, not for {str(name)!r}")
-    elif (title := str(name)) == "digits":
+    elif (title := lowered(str(name))) == "digits":
         found = read_digits(split, size, framing)
     else:
         found = read_tfds(title, split, classes, size, data_dir, framing, notes)
@@ -181,7 +184,7 @@ def load(
     data = Dataset(*found, title, None, tuple(notes), is_subset, reading)
     if channels is not None:
         data = replace(data, images=with_channels(data.images, channels))
-    return data if classes is None else data.subset(classes)
+    return data.subset(classes)
 
 # %% ../nbs/api/03_data.ipynb #02922098
 def check_outside(outdir, name):
@@ -209,8 +212,7 @@ def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:
     labels, rng = np.full(len(data), -1), np.random.default_rng(seed)
     for k, have in enumerate(data.class_counts):
         if (wanted := each + (k < more)) > have:
-            of = f"of class {data.class_names[k]!r}"
-            raise ValueError(f"keep={keep} takes {wanted} labels {of}, it has {have}")
+            raise ValueError(f"keep={keep} takes {wanted} labels of class {data.class_names[k]!r}, it has {have}")
         labels[rng.choice(np.flatnonzero(data.labels == k), wanted, replace=False)] = k
     return replace(data, labels=labels)
 
@@ -252,9 +254,8 @@ def html_sheet(images, columns, text) -> str:
     text, file, image = html.escape(text), io.BytesIO(), picture(image_grid(images, columns))
     image.thumbnail((1024, 1024))  # of large images
     image.save(file, "png")
-    source = png_url(file.getvalue())
     look = f"image-rendering:pixelated;height:{image.height * max(1, 320 // image.height)}px"
-    return f'<p><code>{text}</code></p><img alt="{text}" style="{look}" src="{source}">'
+    return f'<p><code>{text}</code></p><img alt="{text}" style="{look}" src="{png_url(file.getvalue())}">'
 
 # %% ../nbs/api/03_data.ipynb #f7c44e5e
 @patch
@@ -269,8 +270,7 @@ def check_batch_size(batch_size, count):
     "Steps per epoch; `ValueError` unless 1 <= batch_size <= count."
     whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
     if not whole or not 1 <= batch_size <= count:
-        valid = f"1..{count}, the number of images"
-        raise ValueError(f"batch_size must be in {valid}, got {batch_size!r}")
+        raise ValueError(f"batch_size must be in 1..{count}, the number of images, got {batch_size!r}")
     return count // int(batch_size)
 
 # %% ../nbs/api/03_data.ipynb #8ead9d01
@@ -352,7 +352,7 @@ class Stream:
 
     `batches`: a finite `tf.data.Dataset` or `keras.utils.PyDataset` of pairs: images (B, H, W, C),
     uint8 or float in [-1, 1], and labels (B,), -1 = unlabelled. Read once at the start, and once more
-    for evaluations. A shorter last batch is skipped in training. `class_names`: name of each class; default "0", "1", ...
+    for evaluations. A shorter last batch is skipped in training. `class_names`: name of each class; default those of `image_dataset_from_directory`, or "0", "1", ...
     `name`: of the data, in reports. `value_range`: (black, white) of other values. One-line `ValueError` for anything else.
 
     The batches of a PyDataset come in a new order in each epoch. Its `on_epoch_end` is not called,
@@ -367,6 +367,7 @@ class Stream:
     def __init__(self, batches, class_names=None, name="stream", value_range=None):
         _check_source(batches)
         self.source, self.name, self.value_range = batches, name, check_value_range(value_range)
+        class_names = getattr(batches, "class_names", None) if class_names is None else class_names
         self.class_names = () if class_names is None else distinct_names(class_names)
         self.batch_size = self.image_shape = None  # those of the first batch
         self._scan()
@@ -425,7 +426,7 @@ def _read(self: Stream, order=None, start=0):
         yield images, labels
 
 # %% ../nbs/api/03_data.ipynb #2eac39f4
-def _digest(image, label):
+def image_digest(image, label):
     "32 bytes that depend on pixels and label."
     return hashlib.sha256(image.tobytes() + int(label).to_bytes(8, "little", signed=True)).digest()
 
@@ -436,7 +437,7 @@ def _scan(self: Stream):
     labels, digests = [], []
     for images, classes in self._read():
         labels.append(classes)
-        digests += map(_digest, images, classes)
+        digests += map(image_digest, images, classes)
     if not labels:
         raise ValueError(f"{self.name!r} has no batch")
     labels = as_labels(np.concatenate(labels), len(digests), self.num_classes or len(digests))
@@ -472,7 +473,7 @@ def sample(self: Stream, count: int) -> Dataset:
     check_range("count", count, 1, whole=True)
     found = {}
     for images, classes in self._read():
-        found |= {_digest(x, k): (x.copy(), k) for x, k in zip(images, classes) if k >= 0}
+        found |= {image_digest(x, k): (x.copy(), k) for x, k in zip(images, classes) if k >= 0}
         if len(found) > count + count // 4:
             found = dict(sorted(found.items())[:count])
     images, labels = zip(*(found[digest] for digest in sorted(found)[:count]))

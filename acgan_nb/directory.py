@@ -290,13 +290,13 @@ def _check_contents(found):
     "`ValueError` unless history, step, seconds and monitor are of the right kind."
     columns, monitor = found.history, found.monitor
     if not columns.keys() <= new_history(True).keys() or len(set(map(len, columns.values()))) != 1:
-        raise ValueError("its history is no table")
+        raise ValueError("its history must be a table")
     numbers = [found.seconds, *(value for column in columns.values() for value in column)]
     integers = [found.step]
     if monitor is not None:
         integers += [*monitor["above"], *monitor["reported"]]
     if not {type(n) for n in numbers} <= {int, float} or {type(n) for n in integers} != {int}:
-        raise ValueError("its notes are no numbers")
+        raise ValueError("its notes must be numbers")
     if found.step < 0 or not 0 <= found.seconds < math.inf:
         raise ValueError("its step or seconds cannot be")
     _checked_history(columns)

@@ -22,6 +22,7 @@ from .lite0 import imagenet_accuracy
 from .sampling import class_probabilities, generate, interpolate
 from .judges import Judge, RECIPES, judge_for, load_judge, recipe_for, train_judges
 from .runs import Run, run_data
+from .plan import in_memory
 from .settings import EVALUATION, check_range, complete, nearest
 from .storage import digest, folder_name, read_json, results_folder
 
@@ -32,8 +33,7 @@ __all__ = ['compute_measures', 'gan_train', 'sampler', 'real_sampler', 'discrimi
 # %% ../nbs/api/22_evaluation.ipynb #18577f44
 def _accuracy(correct, labels, seed: int):
     "Mean, deviation over ten subsets, and mean of each class, of `correct`, bool (N,)."
-    std = metrics.subset_std(correct, seed=seed)
-    return correct.mean(), std, metrics.class_means(correct, labels)
+    return correct.mean(), metrics.subset_std(correct, seed=seed), metrics.class_means(correct, labels)
 
 # %% ../nbs/api/22_evaluation.ipynb #2591f781
 _LAST = {}  # (judge, images): features of real images
@@ -331,8 +331,8 @@ def _check_same_data(train: Dataset, test: Dataset, run: Run):
 # %% ../nbs/api/22_evaluation.ipynb #7bc3ceae
 def _real_images(run: Run, train: Dataset | None, test: Dataset | None, data_dir):
     "(all training images, the labelled ones, the labelled test images); by default those of the run."
-    images = run_data(run, data_dir=data_dir) if train is None else train
-    test = run_data(run, "test", data_dir) if test is None else test
+    images = run_data(run, data_dir=data_dir) if train is None else in_memory(train, run.config)
+    test = run_data(run, "test", data_dir) if test is None else in_memory(test, run.config)
     train, test = (data.subset(range(data.num_classes)) for data in (images, test))
     _check_same_data(train, test, run)
     return images, train, test
@@ -462,7 +462,7 @@ def evaluate(
     check_classes(train, test, options["pairs"])
     judge = judge or judge_of(run, train)
     if not judge.fits(train):
-        raise ValueError(f"judge {judge.name!r} was not trained on the classes of {train.name!r}")
+        raise ValueError(f"judge {judge.name!r} was not trained on the classes of {train.name!r}, as far as its `about` says")
     feature_judge = feature_judge or judge
     options["gan_train_steps"] = options["gan_train_steps"] or recipe_for(train).steps
     columns = _columns(run, train, options)

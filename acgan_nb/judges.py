@@ -91,7 +91,8 @@ def judge_network(size: int, channels: int, num_classes: int, widths=(16, 32, 64
 class Judge:
     """A frozen classifier of uint8 images (N, H, W, C); calling it gives class ids (N,).
 
-    mirror: average over each image and its mirror image. about: the record of its training, if any.
+    `mirror`: average over each image and its mirror image. `about`: the record of its training; judging
+    classes needs its `class_names` and `channels`.
 
     >>> judge = load_judge("digits")
     >>> judge(load("digits", "test").images[:5])
@@ -166,11 +167,11 @@ def accuracy(self: Judge, images, labels) -> float:
 @patch
 def fits(self: Judge, data: Dataset) -> bool:
     "Whether it was trained on exactly these classes, and in colour if these images are."
-    return bool(self.about) and _is_of(self.about, data)
+    return {"class_names", "channels"} <= set(self.about or ()) and _is_of(self.about, data)
 
 
 def _is_of(about, data):
-    return about["class_names"] == list(data.class_names) and about["channels"] >= data.image_shape[2]
+    return [*about["class_names"]] == [*data.class_names] and about["channels"] >= data.image_shape[2]
 
 # %% ../nbs/api/14_judges.ipynb #0655847f
 def _augment(padded, size, mirror, rng):
@@ -351,13 +352,12 @@ def _lite0():
 FROZEN = Path(str(files("acgan_nb") / "frozen"))
 _BY_OTHERS = {"inception": _inception, "lite0": _lite0}
 
-
 # %% ../nbs/api/14_judges.ipynb #25d684a3
 def _read_judge(name: str, folder: Path) -> Judge:
     "The judge NAME of a folder; `ValueError` if there is none or its weights have another hash."
     if not (path := folder / f"{name}.json").exists():
         known = ", ".join([*sorted(p.stem for p in folder.glob("*.json")), *_BY_OTHERS])
-        raise ValueError(f"no judge {name!r} in {str(folder)!r}; there is {known}")
+        raise ValueError(f"no judge {name!r} in {str(folder)!r}; available: {known}")
     about = read_json(path, _check_record)
     recipe, names = about["recipe"], about["class_names"]
     network = judge_network(recipe["size"], about["channels"], len(names), recipe["widths"])
@@ -427,7 +427,7 @@ def recipe_for(data: Dataset) -> Recipe:
     234
     """
     for recipe in RECIPES.values():
-        if recipe.data == data.name and recipe.start is None:
+        if recipe.data == data.name.partition(":")[0] and recipe.start is None:
             return recipe
     side = min(*data.image_shape[:2], 64)
     widths, steps = ((32, 64), 400) if side <= 16 else ((16, 32, 64), 1500)
@@ -439,7 +439,7 @@ def shipped_judge(data: Dataset) -> str | None:
     "Name of the shipped judge of this data set, nearest in image size; None if none fits."
     side = data.images.shape[1]
     for name in sorted(RECIPES, key=lambda name: abs(RECIPES[name].size - side)):
-        if RECIPES[name].data == data.name and _is_of(read_json(FROZEN / f"{name}.json"), data):
+        if RECIPES[name].data == data.name.partition(":")[0] and _is_of(read_json(FROZEN / f"{name}.json"), data):
             return name
 
 

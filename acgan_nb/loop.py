@@ -136,31 +136,27 @@ def _sent_steps(loop, batches, at_once):
             images, labels = images[padded], labels[padded]
         return loop(replicate(images), replicate(labels), rows)
 
-    def advance(count):
-        while count > at_once:
-            send(at_once)
-            count -= at_once
-        return send(count)
-
-    return advance
+    return send
 
 # %% ../nbs/api/12_loop.ipynb #152ebf35
 class TrainingSteps:
-    """`steps(count)` runs count <= steps_per_call training steps and returns the logs as floats.
+    """`steps(count)` runs `count` training steps, at most `at_once` in one call of the device.
 
-    `training_steps` makes one. `steps`: function that runs `count` steps and returns the logs.
+    `training_steps` makes one. `steps`: function that runs so many steps and returns the logs.
 
-    >>> TrainingSteps(lambda count: {"d_loss": np.float32(count)}, None, None)(2)
+    >>> TrainingSteps(lambda count: {"d_loss": np.float32(count)}, at_once=4)(6)
     {'d_loss': 2.0}
     """
 
-    def __init__(self, steps, compiled, distribution):
-        self.steps, self.compiled, self.distribution = steps, compiled, distribution
+    def __init__(self, steps, at_once=1, compiled=None, distribution=None):
+        self.steps, self.at_once = steps, at_once
+        self.compiled, self.distribution = compiled, distribution
 
     def __call__(self, count: int) -> dict:
-        "The running means of `LOGS` after the last of these steps."
+        "The running means of `LOGS` after the last of these steps, as floats."
         with distribution_scope(self.distribution):
-            logs = self.steps(count)
+            for done in range(0, count, self.at_once):
+                logs = self.steps(min(self.at_once, count - done))
         return {name: float(value) for name, value in logs.items()}
 
 # %% ../nbs/api/12_loop.ipynb #854e216e
@@ -171,7 +167,7 @@ def training_steps(
     *,
     seed: int = 0,  # of the order of the images
     start: int = 0,  # the step that is next
-    steps_per_call: int = 1,  # at most
+    steps_per_call: int = 1,  # of the device, at most
     resident: bool | None = None,  # keep the data on the device; default: if they fit
     distribution=None,  # from `data_parallel`, if the gan was built in its scope
 ) -> TrainingSteps:
@@ -190,7 +186,7 @@ def training_steps(
     loop, compiled = loops[keras.backend.backend()](gan, at_once)
     with distribution_scope(distribution):
         steps = _steps_on(data, loop, batch_size, seed, start, at_once, sent)
-    return TrainingSteps(steps, compiled, distribution)
+    return TrainingSteps(steps, at_once, compiled, distribution)
 
 # %% ../nbs/api/12_loop.ipynb #f2c746a6
 def _steps_on(data, loop, batch_size, seed, start, at_once, sent):

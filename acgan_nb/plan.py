@@ -23,7 +23,7 @@ import numpy as np
 from .architectures import arch_for, architecture_of, check_sides, network_size
 from .arrays import to_plain
 from .config import own_version, recorded, versions_of
-from .data import Dataset, Stream, _digest, check_batch_size, check_outside, is_streamable
+from .data import Dataset, Stream, check_batch_size, check_outside, image_digest, is_streamable
 from .data import load
 from .devices import check_backend, check_devices, data_parallel, has_bfloat16, has_gpu
 from .directory import RunDirectory
@@ -37,7 +37,7 @@ from .storage import read_settings
 from .start import Start, check_source, kept_start, load_start
 
 # %% auto #0
-__all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
+__all__ = ['as_dataset', 'from_arrays', 'in_memory', 'Plan', 'check_fit', 'train_command']
 
 # %% ../nbs/api/19_plan.ipynb #43c865ad
 def check_images(data, arch):
@@ -68,7 +68,7 @@ def as_dataset(
 ):
     """(Dataset or Stream, architecture name) for `fit`: loads or converts `data`, resizes and checks it.
 
-    A Dataset holds bytes already; for one that `load` made, `value_range` must be that of `load`.
+    A Dataset holds bytes already: its `value_range` is that of `load` or of the Dataset itself.
 
     >>> as_dataset("digits")
     (Dataset('digits', images (1438, 8, 8, 1), 10 classes), 'digits')
@@ -88,11 +88,11 @@ def as_dataset(
             raise ValueError("a Stream was read already: give value_range to Stream(...)")
         data = data if isinstance(data, Stream) else Stream(data, value_range=value_range)
     else:
-        reading = getattr(data, "reading", {})
-        if reading and value_range and [*value_range] != [*(reading.get("value_range") or ())]:
-            raise ValueError("a Dataset was read already: give value_range to load(...)")
-        data = data if isinstance(data, Dataset) else _from_arrays(data, value_range)
-        data = data if classes is None else data.subset(classes)
+        if not isinstance(data, Dataset):
+            data = from_arrays(data, value_range=value_range)
+        elif value_range and [*value_range] != [*(data.reading.get("value_range") or ())]:
+            raise ValueError("a Dataset holds bytes already: give value_range to load(...) or Dataset(...)")
+        data = data.subset(classes)
         data = data if size is None else _resized(data, size, framing)
     arch = arch or arch_for(*data.image_shape[:2])
     check_images(data, arch)
@@ -108,11 +108,22 @@ def _resized(data: Dataset, size, framing) -> Dataset:
     return replace(data, images=images, notes=notes, reading=reading)
 
 
-def _from_arrays(data, value_range=None):
+def from_arrays(data, class_names=None, value_range=None) -> Dataset:
+    "A Dataset of (images, labels); `ValueError` for anything else, such as the two splits of Keras' `load_data`."
     if not (isinstance(data, (tuple, list)) and len(data) == 2):
-        wanted = "data must be a name, folder, Dataset or (images, labels)"
-        raise ValueError(f"{wanted}, got {type(data).__name__}")
-    return Dataset(*data, value_range=value_range)
+        kind = f"{type(data).__module__}.{type(data).__qualname__}".removeprefix("builtins.")
+        wanted = "data must be a name, a folder, (images, labels), a Dataset of acgan_nb, or a stream of batches"
+        raise ValueError(f"{wanted} (tf.data.Dataset or PyDataset), got {kind}")
+    if all(isinstance(part, (tuple, list)) and len(part) == 2 and np.ndim(part[0]) > 2 for part in data):
+        raise ValueError("data are two splits, (images, labels) each: pass the first, such as load_data()[0]")
+    return Dataset(*data, class_names, value_range=value_range)
+
+
+def in_memory(data, config) -> Dataset:
+    "The real images of an evaluation as `fit` was given those of this run; `ValueError` for a stream."
+    if isinstance(data, Stream) or is_streamable(data):
+        raise ValueError("an evaluation compares images in memory: give (images, labels), not a stream of batches")
+    return data if isinstance(data, Dataset) else from_arrays(data, config["class_names"], config.get("value_range"))
 
 # %% ../nbs/api/19_plan.ipynb #d57245a1
 def _configuration(data, arch, settings: dict) -> dict:
@@ -224,7 +235,7 @@ def _batch_size(data, given, replays) -> int:
 # %% ../nbs/api/19_plan.ipynb #fb521980
 def _how_read(data, s) -> dict:
     "`framing` and `value_range` of the images as they are, for config.json."
-    reading = getattr(data, "reading", {})  # of `load`, here or before
+    reading = getattr(data, "reading", {})  # of a Dataset; a stream has a `value_range`
     values = reading.get("value_range", getattr(data, "value_range", None))
     values = check_value_range(s.value_range if values is None else values)
     return dict(framing=reading.get("framing", s.framing), value_range=values and list(values))
@@ -275,7 +286,7 @@ def _precision(asked, directory) -> bool:
     "`mixed_precision` of the run in a directory that is resumed, if there is one, or by the hardware."
     if asked != "auto":
         return asked
-    with suppress(ValueError, OSError):  # a damaged one is somebody else's message
+    with suppress(ValueError, OSError):  # reported when the run is read
         if directory and directory.config_path.exists():
             return directory.read_config()["mixed_precision"]
     return has_bfloat16()
@@ -316,6 +327,8 @@ def check_tensorboard(outdir):
 
 # %% ../nbs/api/19_plan.ipynb #aa46ea1e
 def _callback_list(callbacks) -> tuple:
+    if callbacks is None:
+        return ()
     Callback = keras.callbacks.Callback
     one_or_all = (callbacks,) if isinstance(callbacks, Callback) else callbacks
     if not isinstance(one_or_all, Iterable):
@@ -330,7 +343,7 @@ def _once(data):
     "Each image once, if some have no label: the others may be repeated (`repeat_labelled`)."
     if data.labels.min() >= 0:
         return data
-    keys = [_digest(*pair) for pair in zip(data.images, data.labels)]
+    keys = [image_digest(*pair) for pair in zip(data.images, data.labels)]
     first = sorted(dict(zip(reversed(keys), reversed(range(len(keys))))).values())
     return replace(data, images=data.images[first], labels=data.labels[first])
 

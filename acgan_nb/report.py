@@ -185,10 +185,11 @@ def html_page(run: Run, report: dict, train: Dataset) -> str:
     return f'<!doctype html><html lang="en">{head}<body><h1>{name}</h1>{body}</body></html>'
 
 # %% ../nbs/api/23_report.ipynb #43caa06a
-def save_report(run: Run, report: dict, train: Dataset, best: bool = False) -> Path:
+def save_report(run: Run, report: dict, train: Dataset) -> Path:
     """Write the report as .json and .html into the run's directory; returns the page's path.
 
-    `train`: real images for the figures; `best`: `run` was loaded with `best=True`.
+    `train`: real images for the figures. The files are named by the way in which `run` was loaded:
+    `report.json`, `report_best.json`, `report_truncation_1.5.json` and so on.
 
     >>> from acgan_nb import load, load_pretrained
     >>> from acgan_nb.tables import read_report
@@ -199,7 +200,7 @@ def save_report(run: Run, report: dict, train: Dataset, best: bool = False) -> P
     """
     if run.outdir is None:
         raise ValueError("this run has no directory to hold its report: train it with an outdir")
-    path = RunDirectory(run.outdir).report_path(best, run.truncation, run.confidence)
+    path = RunDirectory(run.outdir).report_path(run.best, run.truncation, run.confidence)
     path.with_suffix(".html").unlink(missing_ok=True)  # of an earlier report
     write_json(path, report)
     page = html_page(run, report, train)

@@ -40,6 +40,7 @@ __all__ = ['Run', 'build_gan', 'load_run', 'run_data', 'export_run', 'load_pretr
 class Run:
     """A trained AC-GAN. `generator` is the averaged generator (EMA); `history` a dict of lists.
 
+    `best`: the generator is that with the smallest Fréchet distance, not the last one.
     `truncation`: latents are drawn from N(0, I) with every coordinate within this distance of
     0, above 0. `confidence`: draw, at most 30 times, until D gives the requested class at least this
     probability, between 0 and 1; otherwise the best draw is kept, with a warning.
@@ -57,6 +58,7 @@ class Run:
     gan: ACGAN | None = field(default=None, repr=False)  # whose average `generator` is
     truncation: float | None = None
     confidence: float | None = None
+    best: bool = False
     saved_step: int | None = field(default=None, repr=False)  # of weights that were loaded
 
 # %% ../nbs/api/17_runs.ipynb #b9bb70bf
@@ -260,7 +262,7 @@ def _load_weights(path, generator):
         return load_tensors(path, generator)
     step = load_variables(path, generator.weights).get("step")
     if step is not None and (step.shape or step % 1 or step < 0):
-        raise ValueError(f"cannot read weights {path}: its step is no whole number")
+        raise ValueError(f"cannot read weights {path}: its step must be a whole number")
     return None if step is None else int(step)
 
 # %% ../nbs/api/17_runs.ipynb #723adf7f
@@ -269,7 +271,7 @@ def _load_best(directory, run):
     if not directory.best_path.exists():
         raise FileNotFoundError(f"no best.weights in {str(directory)!r}: train with evaluate_every")
     run.saved_step = _load_weights(directory.best_path, run.generator)
-    run.gan, run.history = None, directory.read_history()
+    run.best, run.gan, run.history = True, None, directory.read_history()
     last = np.inf if run.saved_step is None else run.saved_step
     rows = sum(step <= last for step in run.history["step"])
     run.history = {key: values[:rows] for key, values in run.history.items()}
@@ -337,8 +339,8 @@ def export_run(run: Run, folder, discriminator: bool = False) -> Path:
         path.unlink(missing_ok=True)  # of an earlier copy
     copy.write_config(run.config)
     copy.write_history(run.history)
-    for path in [] if run.outdir is None else _files_about(run):
-        with replacing(copy.path / path.relative_to(run.outdir)) as file:
+    for path, name in [] if run.outdir is None else _files_about(run):
+        with replacing(copy.path / name) as file:
             file.write(path.read_bytes())
     copy.save_generator(run.generator, run.step, "float16")
     if discriminator:
@@ -354,13 +356,14 @@ def _files_of_others(copy, step):
 
 
 def _files_about(run):
-    "Files of a run directory about this generator: reports, its last grid, the animation."
+    "(file of a run directory about this generator, its name in a copy): reports, its last grid, the animation."
     directory = RunDirectory(run.outdir)
     for path, report in directory.reports().items():
-        if report["run"]["step"] == run.step:
-            yield from (p for p in (path, path.with_suffix(".html")) if p.exists())
-    yield from [path for path in directory.sheets() if step_of_sheet(path) <= run.step][-1:]
-    yield from filter(Path.exists, [directory.film_path])
+        if report["run"]["step"] == run.step and ("_best" in path.name) == run.best:
+            files = filter(Path.exists, (path, path.with_suffix(".html")))
+            yield from ((file, file.name.replace("_best", "")) for file in files)  # the copy has one generator
+    grids = [path for path in directory.sheets() if step_of_sheet(path) <= run.step][-1:]
+    yield from ((path, path.relative_to(run.outdir)) for path in (*grids, directory.film_path) if path.exists())
 
 # %% ../nbs/api/17_runs.ipynb #3d602f40
 @patch
@@ -401,6 +404,6 @@ def load_pretrained(
     (16, 28, 28, 1)
     """
     if name not in (names := pretrained_names()):
-        known = f"{nearest(name, names)}; there is {', '.join(names)}"
+        known = f"{nearest(name, names)}; available: {', '.join(names)}"
         raise ValueError(f"no pretrained generator {name!r}{known}")
     return load_run(results_folder(name), truncation=truncation, confidence=confidence)

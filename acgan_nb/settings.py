@@ -22,8 +22,9 @@ def nearest(name, known) -> str:
     >>> nearest("class_wieght", ["class_weight", "latent"])
     "; did you mean 'class_weight'?"
     """
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    written = {str(one).lower(): one for one in known}
+    close = difflib.get_close_matches(str(name).lower(), written, n=1)
+    return f"; did you mean {written[close[0]]!r}?" if close else ""
 
 # %% ../nbs/api/00_settings.ipynb #2bfecbc6
 def _is_bool(value):
@@ -409,7 +410,8 @@ def settings_from(options: dict) -> Settings:
         if name not in ROWS:
             readings = [row.name for row in ROWS.values() if row.reading]
             some = f"; switches: {', '.join(readings[:5])}, ...; all: acgan train --help"
-            hint = nearest(name, [*ROWS, *PLAIN]) or some
+            by_flag = {flag.replace("-", "_"): row.name for row in ROWS.values() for flag in row.flag_names}
+            hint = nearest(by_flag.get(name, name), [*ROWS, *PLAIN]) or some
             raise ValueError(f"fit has no option {name!r}{hint}")
     settings = Settings(**options)
     _check_combinations(settings)

@@ -108,7 +108,7 @@ def kept_start(init, directory) -> Start | None:
         return None
     if not (directory.checkpoint_path.exists() or directory.previous_path.exists()):
         return None
-    with suppress(ValueError, OSError):  # a damaged one is somebody else's message
+    with suppress(ValueError, OSError):  # reported when the run is read
         kept = directory.read_config()
         if kept["init"] == str(init):
             return Start(str(init), kept["init_weights"])

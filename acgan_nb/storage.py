@@ -256,8 +256,8 @@ def digest(variables) -> str:
 
 # %% ../nbs/api/01_storage.ipynb #02ad71a3
 WRITTEN = (  # glob patterns of all that a run writes
-    "config.json", "checkpoint", "checkpoint.previous", "generator.weights", "best.weights",
-    "discriminator.weights", "history.csv", "judge.json", "judge.weights", "samples.gif",
+    "config.json", "checkpoint", "checkpoint.previous", "generator.weights", "generator.safetensors",
+    "best.weights", "discriminator.weights", "history.csv", "judge.json", "judge.weights", "samples.gif",
     "samples/step_*.png", "tensorboard/**/events.out.tfevents.*",
     *(f"report{best}{way}.{end}" for best in ("", "_best") for end in ("json", "html")
       for way in ("", "_truncation_[0-9]*", "_confidence_[0-9]*")),

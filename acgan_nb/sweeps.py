@@ -32,7 +32,7 @@ from .settings import ROWS, check_range, settings_from
 from .storage import expanded, locked, read_json, write_json
 from .tables import aligned, compare
 from .train import fit
-from .trials import check_all, load_for_trials, make_folders, name_trials, select_classes
+from .trials import check_all, load_for_trials, make_folders, name_trials
 
 # %% auto #0
 __all__ = ['PRESETS', 'split_classes', 'sweep', 'summary', 'splits', 'Ensemble', 'load_ensemble']
@@ -133,12 +133,12 @@ def _run_trial(data: Dataset, test: Dataset | None, outdir: Path, settings: dict
     "Train one trial, or continue it, in its run directory; evaluate it unless `options` is None."
     settings = dict(settings)
     classes = settings.pop("classes", None)
-    data = select_classes(data, classes)
+    data = data.subset(classes)
     wait_for_lock(outdir)
     run = fit(data, outdir=outdir, verbose=False, **settings)
     if options is None:
         return
-    test = select_classes(test, classes)
+    test = test.subset(classes)
     if not has_report(outdir, options, test):
         report = evaluate_run(run, train=data, test=test, **options)
         save_report(run, {**report, "options": report_key(options)}, data)
@@ -162,7 +162,7 @@ def _common_images(data, trials, options) -> Dataset | None:
     reports = options is not None and options["judge"] is None
     asked = [s.get("classes") for s in trials.values() if reports or s.get("evaluate_every")]
     if asked and all(to_plain(each) == to_plain(asked[0]) for each in asked):
-        return select_classes(data, asked[0])
+        return data.subset(asked[0])
 
 
 def wait_for_lock(outdir, seconds=30):
@@ -275,7 +275,7 @@ def sweep(
     """
     check_resources(cpus, gpus, retries, jobs)
     trials = _with_rungs(name_trials(trials, common), rungs, keep)
-    data = load_for_trials(data, outdir, {"arch": common.get("arch")}, size, data_dir, trials)
+    data = load_for_trials(data, outdir, trials, common.get("arch"), size, data_dir)
     steps, options, test = check_all(data, trials, evaluate, gpus, data_dir)
     make_folders(outdir := expanded(outdir).resolve(), [outdir / name for name in trials])
     with locked(outdir), ray_session() as ray:
@@ -333,8 +333,8 @@ def splits(
     ValueError: groups of 11 are larger than all 10 classes
     """
     check_ray()
-    data = load_for_trials(data, outdir, {"arch": arch, **options}, size, data_dir)
-    data = select_classes(data, options.pop("classes", None))
+    data = load_for_trials(data, outdir, {"": options}, arch, size, data_dir)
+    data = data.subset(options.pop("classes", None))
     groups = _named_groups(groups, data.class_names)
     width = max(2, len(str(len(groups) - 1)))
     trials = {f"split_{i:0{width}d}": {"classes": group} for i, group in enumerate(groups)}

@@ -222,7 +222,7 @@ def _checked(report):
     texts += [report["run"]["data"], report["settings"]["test_fingerprint"]]
     "{:,.0f}".format(report["run"]["step"])
     if {type(text) for text in texts} != {str}:
-        raise ValueError("its names are no texts")
+        raise ValueError("its names must be texts")
     for column in (report["generated"], report["real"]):
         for row in (*MEASURE_ROWS, *COUNT_ROWS):
             if row.key in column:

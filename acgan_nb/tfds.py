@@ -78,6 +78,11 @@ def _tfds_classes() -> dict:
     return {_squashed(name): words.sub("_", name).lower() for name in sorted(names)}
 
 # %% ../nbs/api/41_tfds.ipynb #0b10797f
+def lowered(name):
+    "`mnist:3.0.1` of `MNIST:3.0.1`: TFDS writes names in lower case."
+    return re.sub(r"^[^:/]+", lambda found: found[0].lower(), name)
+
+
 def check_name(name, data_dir=None):
     "Refuse what `load` could not find, without importing a framework; what it lets pass may not exist."
     if find_folder(name) or name in KNOWN or ":" in str(name):

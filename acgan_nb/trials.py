@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 from contextlib import suppress
@@ -27,6 +26,7 @@ from .plan import as_dataset, check_fit, check_shared
 from .settings import PLAIN, ROWS, check_choice, check_range, rows_of
 from .storage import NOT_BY_NAME, as_file_name, check_no_link, check_own, expanded
 from .storage import read_json, read_rows, write_json, write_rows
+from .config import is_config
 from .tables import MEASURES
 from .train import fit
 
@@ -98,7 +98,7 @@ def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dic
     for name in settings:
         if name in (*PLAIN, *(row.name for row in rows_of("load"))):
             raise ValueError(f"{name} is no setting of a trial")
-    data = select_classes(data, settings.get("classes"))
+    data = data.subset(settings.get("classes"))
     devices = settings.get("devices", 1)
     here = {"classes": None, "devices": devices if gpus is None else 1, "resume": False}
     config = check_fit(data, outdir=NOWHERE, **settings | here).config
@@ -107,11 +107,10 @@ def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dic
     return config
 
 # %% ../nbs/api/24_trials.ipynb #7912e927
-def load_for_trials(data, outdir, common: dict, size=None, data_dir=None, trials=None) -> Dataset:
-    "The data as `fit` would load them with the settings that all trials have in common."
+def load_for_trials(data, outdir, trials: dict, arch=None, size=None, data_dir=None) -> Dataset:
+    "The data as `fit` would load them with the settings of these trials, which must agree on how pixels are read."
     check_outside(outdir, data)
-    options = dict(size=size, data_dir=data_dir, **_values(common), **_agreed(trials or {}))
-    data, _ = as_dataset(data, common.get("arch"), **options)
+    data, _ = as_dataset(data, arch, size=size, data_dir=data_dir, **_agreed(trials))
     if not isinstance(data, Dataset):
         raise ValueError("trials need a data set in memory, got a stream of batches")
     return data
@@ -126,16 +125,6 @@ def _agreed(trials: dict) -> dict:
             raise ValueError(f"{row.name} must be the same in all trials: the data are loaded once")
         found |= {row.name: values[0]} if any(row.name in s for s in trials.values()) else {}
     return found
-
-
-def _values(settings: dict) -> dict:
-    "How pixels are read, as far as these settings say it."
-    return {r.name: settings[r.name] for r in rows_of("values") if r.name in settings}
-
-# %% ../nbs/api/24_trials.ipynb #0bcef8af
-def select_classes(data: Dataset, classes=None) -> Dataset:
-    "The images of some classes, given as ids or names; all images for None."
-    return data if classes is None else data.subset(classes)
 
 # %% ../nbs/api/24_trials.ipynb #8131d596
 def _check_worker_devices(devices, config, gpus):
@@ -154,8 +143,8 @@ def check_trials(data: Dataset, trials: dict, gpus: float | None = None) -> dict
     for name, settings in trials.items():
         try:
             configs[name] = check_trial(data, settings, gpus)
-        except (ValueError, ImportError) as error:
-            kind = ImportError if isinstance(error, ImportError) else ValueError
+        except (ValueError, ImportError, OSError) as error:
+            kind = next(k for k in (ImportError, FileNotFoundError, OSError, ValueError) if isinstance(error, k))
             raise kind(f"trial {name!r}: {error}") from error
     return configs
 
@@ -167,7 +156,7 @@ def load_test_split(data: Dataset, data_dir=None, settings=None) -> Dataset:
         raise ValueError(f"{text}: {NOT_BY_NAME[data.name]} have no test split")
     *size, channels = data.image_shape
     options = dict(classes=list(data.class_names), size=size, channels=channels)
-    how = {**_values(settings or {}), **data.reading}  # as the training images were read
+    how = _agreed({"": settings or {}}) | data.reading  # as the training images were read
     return load(data.name, "test", **options, data_dir=data_dir, **how)
 
 # %% ../nbs/api/24_trials.ipynb #acc2aaf3
@@ -182,7 +171,7 @@ def evaluation_options(evaluate: bool | dict) -> dict | None:
 def _check_measurable(data: Dataset, test: Dataset, trials: dict, options: dict):
     "`ValueError` if a class of a trial has too few images, or the judge is of other classes."
     for name, settings in trials.items():
-        train, held_out = (select_classes(d, settings.get("classes")) for d in (data, test))
+        train, held_out = (d.subset(settings.get("classes")) for d in (data, test))
         check_classes(train, held_out, options["pairs"])
         if (judge := options["judge"]) is not None and not judge.fits(train):
             raise ValueError(f"judge {judge.name!r} does not know the classes of trial {name!r}")
@@ -305,9 +294,9 @@ def run_trials(
     Traceback (most recent call last):
     ValueError: trial 'average': fit has no option 'emma'; did you mean 'ema'?
     """
-    classes, arch = common.pop("classes", None), {"arch": common.get("arch")}
+    classes, arch = common.pop("classes", None), common.get("arch")
     trials, seeds = name_trials(trials, common), _check_seeds(seeds)
-    data = select_classes(load_for_trials(data, outdir, arch, size, data_dir, trials), classes)
+    data = load_for_trials(data, outdir, trials, arch, size, data_dir).subset(classes)
     check_range("samples", samples, data.num_classes * images_for(_PAIRS), whole=True)
     runs, configs = _with_seeds(trials, seeds), check_trials(data, trials)
     test = load_test_split(data, data_dir, next(iter(trials.values())))  # read as `data` was
@@ -338,8 +327,9 @@ def _run_trial(data, test, judge, folder, settings, key):
 # %% ../nbs/api/24_trials.ipynb #b8574d9f
 def _config_of(rows, outdir):
     "The configuration of the rows' runs, which must be of the same data."
-    if RunDirectory(outdir).config_path.exists():
-        return RunDirectory(outdir).read_config()
+    directory = RunDirectory(outdir)
+    if directory.config_path.exists() and is_config(read_json(directory.config_path)):  # not a record's
+        return directory.read_config()
     first, *others = [_config_of_run(outdir, row["trial"], int(row["seed"])) for row in rows]
     for config in others:
         if config["fingerprint"] != first["fingerprint"]:
@@ -405,8 +395,7 @@ def read_record(folder) -> tuple[list[dict], dict]:
     folder = expanded(folder)
     if not (folder / "table.csv").is_file():
         raise FileNotFoundError(f"no record in {str(folder)!r}: it has no table.csv")
-    about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return read_rows(folder / "table.csv"), about
+    return read_rows(folder / "table.csv"), read_json(folder / "config.json")
 
 # %% ../nbs/api/24_trials.ipynb #ce2ab94b
 def write_curves(path, rows, outdir, keys):

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 from hypothesis import settings
@@ -33,14 +33,35 @@ def graphs_run_as_they_were_traced():
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
+@contextmanager
+def run_eagerly(eagerly=True):
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(eagerly)
+    yield
+    tf.config.run_functions_eagerly(before)
+
+
 @pytest.fixture(scope="module")
 def without_graphs():
     "Two steps take less time than tracing them; for a file of tests that train so little."
-    import tensorflow as tf
+    with run_eagerly():
+        yield
 
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+
+@pytest.fixture
+def eagerly():
+    "The same for one test."
+    with run_eagerly():
+        yield
+
+
+@pytest.fixture
+def with_graphs():
+    "For one test of such a file that trains longer."
+    with run_eagerly(False):
+        yield
 
 
 @pytest.fixture

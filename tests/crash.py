@@ -142,12 +142,12 @@ def differences(outdir, undisturbed) -> list:
     return sorted(k for k in here.keys() | undisturbed.keys() if here.get(k) != undisturbed.get(k))
 
 
-def kill_at_random(outdir, rng, **options) -> int:
-    "Start, kill -9 at a random instant of training; the step that was saved, -1 if none."
+def kill_at_random(outdir, rng, begin=0, **options) -> int:
+    "Start, kill -9 at a random instant after step `begin`; the step that was saved, -1 if none."
     from acgan_nb.directory import RunDirectory
 
     process, directory = start(outdir, **options), RunDirectory(outdir)
-    after = rng.randrange(STEPS // 3)
+    after = begin + rng.randrange(STEPS // 3)
     while process.exitcode is None and directory.last_row().get("step", 0) < after:
         time.sleep(0.002)
     process.join(rng.uniform(0, 0.05))

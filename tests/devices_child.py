@@ -186,6 +186,7 @@ if __name__ == "__main__":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # graphs that run a few times
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
     acgan_nb.train.judge_for = untrained_judge  # training one takes longer than all of this

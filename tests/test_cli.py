@@ -141,13 +141,16 @@ def test_a_shell_may_close_stderr(tmp_path):
 
 def test_nothing_but_the_progress_bar_on_stderr(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    command = [sys.executable, "-c", "from acgan_nb.cli import main; main()"]
-    for arguments in ("train digits --steps 3 --outdir run", "evaluate run --samples 60 --pairs 3"
-                      " --gan-train-samples 60 --gan-train-steps 2"):
-        done = subprocess.run([*command, *arguments.split()], cwd=tmp_path, env=environment,
-                              capture_output=True, text=True)
-        rest = re.sub(r"[^\n]*\d%\|[^\n]*|\s", "", done.stderr)  # without progress bars
-        assert (done.returncode, rest) == (0, ""), done.stderr
+    code = """import sys
+from acgan_nb.cli import main
+for line in sys.argv[1:]:
+    main(line.split(), standalone_mode=False)"""
+    lines = ["train digits --steps 3 --outdir run", "evaluate run --samples 60 --pairs 3 --gan-train-samples 60"
+             " --gan-train-steps 2"]  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code, *lines], cwd=tmp_path, env=environment, capture_output=True,
+                          text=True)  # fmt: skip
+    rest = re.sub(r"[^\n]*\d%\|[^\n]*|\s", "", done.stderr)  # without progress bars
+    assert (done.returncode, rest) == (0, ""), done.stderr
 
 
 @pytest.mark.parametrize("command", [[], *([c] for c in COMMANDS)], ids=["acgan", *COMMANDS])
@@ -328,7 +331,7 @@ def test_plot(digits):
 
 def test_evaluate_and_compare(digits, tmp_path):
     options = "--samples", 200, "--gan-train-seeds", 1, "--gan-train-samples", 300
-    options += "--gan-train-steps", 60
+    options += "--gan-train-steps", 5
     said = acgan("evaluate", digits, *options)
     report = json.loads((digits / "report.json").read_text())
     fake, real = report["generated"], report["real"]
@@ -574,6 +577,7 @@ def test_evaluation_needs_test_images_first(tmp_path, quick_judges):
         assert f"of {count} real test images" in acgan("evaluate", run, *options)
 
 
+@pytest.mark.usefixtures("with_graphs")
 def test_judge_can_be_made_again(tmp_path, monkeypatch):
     tiny = dataclasses.replace(judges.RECIPES["digits"], steps=60)
     monkeypatch.setitem(judges.RECIPES, "digits", tiny)
@@ -631,7 +635,7 @@ def test_folder_has_a_test_split(pets):
 
 def test_interrupted_by_ctrl_c_says_how_to_go_on(tmp_path):
     command = [Path(sys.executable).with_name("acgan"), "train", "digits", "--steps", "9999"]
-    command += ["--quiet", "--outdir", str(tmp_path / "run")]
+    command += ["--save-every", "5", "--quiet", "--outdir", str(tmp_path / "run")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (tmp_path / "run" / "checkpoint").exists():
         time.sleep(0.1)

@@ -292,17 +292,17 @@ def test_alarm_fires_on_collapse_only():
 
 
 def test_best_generator_is_kept_over_a_pause(tmp_path):
-    "Paused at step 40 of 80 and picked up: the same evaluations and the same best generator."
-    options = dict(arch="tiny", evaluate_every=20, verbose=False)
+    "Paused at step 16 of 32 and picked up: the same evaluations and the same best generator."
+    options = dict(arch="tiny", evaluate_every=8, verbose=False)
     with pytest.warns(CollapseWarning):
-        whole = fit("digits", steps=80, outdir=tmp_path / "whole", **options)
+        whole = fit("digits", steps=32, outdir=tmp_path / "whole", **options)
     with pytest.warns(CollapseWarning):
-        fit("digits", steps=40, outdir=tmp_path / "parts", **options)
-    parts = fit("digits", steps=80, outdir=tmp_path / "parts", **options)
+        fit("digits", steps=16, outdir=tmp_path / "parts", **options)
+    parts = fit("digits", steps=32, outdir=tmp_path / "parts", **options)
     for key in ("frechet_distance", "judge_accuracy", "ms_ssim_max"):
         np.testing.assert_array_equal(parts.history[key], whole.history[key], err_msg=key)
     step = int(np.nanargmin(parts.history["frechet_distance"]))
-    assert parts.history["step"][step] % 20 == 0
+    assert parts.history["step"][step] % 8 == 0
     best = load_run(tmp_path / "parts", best=True)
     found = real_statistics(DIGITS, judges.load_judge("digits")).compare
     labels = np.repeat(np.arange(10), 100)
@@ -600,7 +600,7 @@ def test_distances_of_other_features_have_their_own_row(reports, tmp_path):
 def sampled(tmp_path_factory):
     "A run on digits, not trained for long."
     outdir = tmp_path_factory.mktemp("sampled")
-    options = dict(steps=400, batch_size=20, activation_noise=0)
+    options = dict(arch="tiny", steps=400, batch_size=20, activation_noise=0)
     return fit("digits", outdir=outdir, verbose=False, **options)
 
 

@@ -145,7 +145,7 @@ DAMAGED = {
     "type": "it holds float64, not float32",
     "shape": "holds other weights",
     "names": "its names are those of another network",
-    "step": "its step is no whole number",
+    "step": "its step must be a whole number",
 }
 
 

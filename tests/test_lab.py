@@ -388,12 +388,12 @@ def draw_with_the_pointer(tab):
     for button in ("left", "right"):
         tab.mouse.move(x + 0.2 * side, y + 0.5 * side)
         tab.mouse.down(button=button)
-        tab.mouse.move(x + 0.8 * side, y + 0.5 * side, steps=300)
+        tab.mouse.move(x + 0.8 * side, y + 0.5 * side, steps=60)
         tab.mouse.up(button=button)
         found.append(tab.evaluate(count))
     tab.mouse.down()
-    for k in range(20):
-        tab.mouse.move(x + (0.2 + 0.6 * (k % 2)) * side, y + (0.1 + 0.04 * k) * side, steps=60)
+    for k in range(10):
+        tab.mouse.move(x + (0.2 + 0.6 * (k % 2)) * side, y + (0.1 + 0.08 * k) * side, steps=50)
     tab.mouse.up()
     return [*found, tab.evaluate(count), tab.text_content(".lab-hidden"), tab.is_visible("text=is full")]
 

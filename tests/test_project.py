@@ -383,6 +383,7 @@ def test_one_idea_is_in_few_modules(pattern):
     assert 1 <= sum(bool(re.search(pattern, code)) for code in CODE.values()) <= 3
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("module", [*MODULES, "docs"])
 def test_examples_in_docstrings_are_true(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

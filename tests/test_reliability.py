@@ -31,6 +31,7 @@ from acgan_nb.train import Diverged, Stopped, fit
 
 PACKAGE = Path(train.__file__).parent
 FEW = dict(arch="tiny", verbose=False, save_every=5, log_every=4)
+pytestmark = pytest.mark.usefixtures("without_graphs")
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +44,20 @@ def undisturbed(tmp_path_factory):
     return crash.contents(outdir)
 
 
-@pytest.mark.parametrize("trial", range(5))
-def test_killed_at_a_random_instant(trial, undisturbed, tmp_path):
-    crash.kill_at_random(tmp_path, random.Random(trial))
+def test_killed_at_random_instants(undisturbed, tmp_path):
+    "Five times, and resumed each time."
+    for begin in range(0, 60, 12):
+        crash.kill_at_random(tmp_path, random.Random(begin), begin)
     assert crash.finish(tmp_path) == ""
     assert crash.differences(tmp_path, undisturbed) == []
 
 
-@pytest.mark.parametrize("fault", ["half written", "not renamed", "half renamed"])
-def test_killed_inside_a_checkpoint_write(fault, undisturbed, tmp_path):
-    process = crash.start(tmp_path, fault=fault, at=3)
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+def test_killed_inside_a_checkpoint_write(undisturbed, tmp_path):
+    "Each process dies in its second one, in another way, and the next goes on."
+    for fault in ("half written", "not renamed", "half renamed"):
+        process = crash.start(tmp_path, fault=fault, at=2)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
     assert crash.finish(tmp_path) == ""
     assert crash.differences(tmp_path, undisturbed) == []
 
@@ -205,6 +208,7 @@ def test_a_gradient_that_overflows_is_seen(tmp_path):
         fit("digits", steps=9, class_weight=5e37, **FEW)
 
 
+@pytest.mark.usefixtures("with_graphs")
 def test_rollback_halves_the_rates_and_is_remembered(tmp_path):
     options = dict(outdir=tmp_path, on_divergence="rollback", **FEW)
     with pytest.warns(UserWarning, match="last good state is step 5; going on from there at half"):
@@ -488,6 +492,7 @@ def test_no_module_uses_what_runs_code_from_files():
 # --- 2,000 steps ---
 
 
+@pytest.mark.usefixtures("with_graphs")
 def test_resources_stay_flat(tmp_path):
     "After warm-up neither memory, file handles nor threads grow, with files written all the time."
     process, seen = psutil.Process(), []

@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
 import uuid
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 from click.testing import CliRunner
+from crash import Fork
 from PIL import Image
 
 from acgan_nb import sweeps, tables, trials
@@ -65,10 +66,10 @@ def cluster():
             yield ray.get_runtime_context().gcs_address
 
 
-def wait_for(run, step, seconds=600):
+def wait_for(run, step, driver=None, seconds=600):
     end = time.monotonic() + seconds
     while not (run / "samples" / f"step_{step:06d}.png").exists():
-        assert time.monotonic() < end
+        assert time.monotonic() < end and (driver is None or driver.is_alive())
         time.sleep(0.02)
 
 
@@ -141,6 +142,22 @@ def test_the_same_call_finishes(swept):
     assert runs["noisy"].config["activation_noise"] == 0.3 and runs["other"].config["seed"] == 1
 
 
+def drive(printed, cluster, call):
+    "A process of its own that makes this call on the cluster."
+    driver = Fork(printed, call_with, {**os.environ, "RAY_ADDRESS": cluster}, call)
+    driver.start()
+    return driver
+
+
+def call_with(environment, call):
+    os.environ.update(environment)
+    call()
+
+
+def acgan(*arguments):
+    main(arguments)
+
+
 HALVING = dict(rungs=(6, 90), keep=1 / 2, batch_size=20, verbose=False)
 HALVING |= dict(evaluate_every=30, save_every=10)
 PLAYERS = {"plain": {}, "slow": dict(learning_rate=1e-9)}
@@ -158,12 +175,10 @@ def kept(outdir):
 def test_successive_halving_goes_on_where_it_was_killed(cluster, tmp_path):
     "Killed in the second rung, after which the same call gives what an undisturbed one gives."
     outdir = tmp_path / "parts"
-    code = "from test_sweeps import *; sweep('digits', PLAYERS, %r, **HALVING)" % str(outdir)
-    here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "RAY_ADDRESS": cluster}
-    driver = subprocess.Popen([sys.executable, "-c", code], env=here)
+    driver = drive(tmp_path / "driver.txt", cluster, partial(sweep, "digits", PLAYERS, outdir, **HALVING))
 
     def kill():
-        wait_for(outdir / "plain", 20)
+        wait_for(outdir / "plain", 20, driver)
         for process in (driver, *workers(outdir / "plain")):
             process.kill()
 
@@ -172,7 +187,8 @@ def test_successive_halving_goes_on_where_it_was_killed(cluster, tmp_path):
     assert [row["step"] for row in whole] == [90, 6]
     assert whole[0]["best_distance"] < whole[1]["best_distance"]
     killer.join()
-    assert driver.wait() == -signal.SIGKILL
+    driver.join()
+    assert driver.exitcode == -signal.SIGKILL
     assert 10 <= RunDirectory(outdir / "plain").find_checkpoint().step < 90
     again = sweep("digits", PLAYERS, outdir, **HALVING)
     assert kept(outdir) == kept(tmp_path / "whole")
@@ -193,13 +209,10 @@ def divided(cluster, tmp_path_factory):
     outdir = tmp_path_factory.mktemp("splits") / "new"
     command = ["splits", "digits", "--group-size", "3", "--outdir", str(outdir), "--jobs", "2"]
     command += ["--steps", "60", "--batch-size", "20", "--save-every", "10", "--quiet"]
-    driver = subprocess.Popen(
-        [sys.executable, "-c", "from acgan_nb.cli import main; main()", *command, "--jobs", "1"],
-        env={**os.environ, "RAY_ADDRESS": cluster},
-    )
-    wait_for(outdir / "split_00", 10)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
+    driver = drive(outdir.with_suffix(".txt"), cluster, partial(acgan, *command, "--jobs", "1"))
+    wait_for(outdir / "split_00", 10, driver)
+    driver.kill()
+    driver.join()
     assert not (outdir / "split_03").exists()
     return outdir, CliRunner().invoke(main, command, catch_exceptions=False)
 
@@ -290,14 +303,14 @@ def test_a_worker_of_a_dead_driver_is_waited_for(tmp_path):
     def hold():
         with locked(tmp_path):
             held.set()
-            time.sleep(1.5)
+            time.sleep(0.5)
 
     threading.Thread(target=hold).start()
     held.wait()
     began = time.monotonic()
     wait_for_lock(tmp_path)
     with locked(tmp_path):
-        assert 1 < time.monotonic() - began < 20
+        assert 0.4 < time.monotonic() - began < 20
 
 
 def test_a_second_driver_is_refused(tmp_path):
@@ -531,6 +544,7 @@ def test_rungs_bring_the_evaluations():
     assert settings["a"]["evaluate_every"] == 10
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_trials_do_not_depend_on_a_folder_named_trial(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     fit("digits", outdir="trial", steps=1, batch_size=20, verbose=False)
@@ -638,6 +652,7 @@ def test_mistakes_of_run_trials_are_reported_before_training(change, line, no_tr
     assert not no_training and not (tmp_path / "new").exists()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_record_is_of_the_runs_of_its_rows(tmp_path):
     runs, digits = tmp_path / "runs", load("digits")
     older = digits.subset([0, 1])
@@ -684,6 +699,7 @@ def test_a_test_split_is_loaded_as_the_training_data_are(grey_and_colour, cluste
     assert test.images.shape == (5, 8, 8, 1) and test.class_names == ("b",)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_report_counts_only_with_the_same_options(monkeypatch, tmp_path):
     calls = []
 

@@ -32,9 +32,10 @@ from acgan_nb.directory import RunDirectory
 from acgan_nb.evaluation import gan_train
 from acgan_nb.gan import ACGAN
 from acgan_nb.judges import Recipe, judge_for, load_judge, save_judge
+from acgan_nb.monitor import CollapseWarning
 from acgan_nb.models import build_discriminator, build_generator
 from acgan_nb.plan import as_dataset, check_fit
-from acgan_nb.report import compare, what_was_run
+from acgan_nb.report import compare, save_report, what_was_run
 from acgan_nb.runs import export_run, load_run
 from acgan_nb.train import fit, load_pretrained
 
@@ -603,11 +604,11 @@ def test_settings_of_keras_that_change_everything(key, value):
 def test_a_backend_that_will_not_do_is_one_line(backend, tmp_path):
     block = {"tensorflow": "tensorflow", "jax": "jax"}.get(backend, "no_module")
     code = f"import sys; sys.modules[{block!r}] = None\nfrom acgan_nb.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, "sample", "digits"], cwd=tmp_path, text=True,
+    done = subprocess.run([sys.executable, "-c", code, "train", "digits"], cwd=tmp_path, text=True,
                           capture_output=True, env={**os.environ, "KERAS_BACKEND": backend})
     said = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 2 and said.startswith("acgan: "), done.stderr
-    assert "KERAS_BACKEND=" in said
+    assert "KERAS_BACKEND=" in said and not list(tmp_path.iterdir())
 
 
 # --- I: quiet nonsense ---
@@ -1233,7 +1234,7 @@ def test_a_dataset_was_read_already(tmp_path):
         for k in range(3):
             Image.fromarray(PIXELS[k, ..., 0]).save(tmp_path / name / f"{k}.png")
     said = line(lambda: check_fit(load(tmp_path), value_range=(0, 255), arch="tiny", batch_size=2, steps=1))
-    assert said == "a Dataset was read already: give value_range to load(...)"
+    assert said == "a Dataset holds bytes already: give value_range to load(...) or Dataset(...)"
 
 
 def test_samples_in_folders_load_as_the_classes_they_are_of(tmp_path):
@@ -1440,7 +1441,7 @@ def test_images_that_are_sent_are_few_at_a_time():
         return {"d_loss": float(len(sent))}
 
     batches = ((np.full(3, i), np.full(3, i)) for i in range(10))
-    advance = loop_module._sent_steps(loop, batches, 2)
+    advance = loop_module.TrainingSteps(loop_module._sent_steps(loop, batches, 2), at_once=2)
     assert advance(5) == {"d_loss": 3.0} and advance(1) == {"d_loss": 4.0}
     assert [images for images, _, _ in sent] == [[[i] * 3 for i in step] for step in ([0, 1], [2, 3], [4], [5])]
     assert {size for *_, size in sent} == {6}
@@ -1510,3 +1511,146 @@ def test_the_range_of_files_is_not_that_of_arrays(tmp_path):
     run = fit(root, value_range=(0, 4095), outdir=tmp_path / "run", steps=1, batch_size=2, verbose=False)
     assert "value_range" not in storage.replayed(run.outdir, {"data": DATA})
     assert storage.replayed(run.outdir, {})["value_range"] == [0, 4095]
+
+
+# --- what users bring: a third look ---
+
+
+def test_a_value_range_is_a_fact_of_a_dataset(tmp_path):
+    twelve_bits = PIXELS.astype("uint16") * 16
+    data = Dataset(twelve_bits, LABELS, value_range=(0, 4095))
+    arrays = check_fit((twelve_bits, LABELS), value_range=(0, 4095), **FEW).config
+    assert check_fit(data, **FEW).config["value_range"] == arrays["value_range"] == [0, 4095]
+    assert check_fit(data, value_range=(0, 4095), **FEW).config["fingerprint"] == arrays["fingerprint"]
+    said = line(lambda: check_fit(Dataset(PIXELS, LABELS), value_range=(0, 100), **FEW))
+    assert "give value_range to load(...) or Dataset(...)" in said
+    wide = np.repeat(twelve_bits, 2, axis=2)
+    found = trials.load_for_trials((wide, LABELS), tmp_path, {"a": {"value_range": (0, 4095)}}, size=8)
+    assert trials.check_trial(found, {"value_range": (0, 4095), "batch_size": 20})["value_range"] == [0, 4095]
+
+
+def test_more_steps_than_one_call_takes():
+    def after(counts):
+        gan = ACGAN(build_generator("tiny"), build_discriminator("tiny"))
+        gan.compile()
+        steps = loop_module.training_steps(gan, Dataset(PIXELS, LABELS), 20)
+        for count in counts:
+            steps(count)
+        return storage.digest(gan.weights)
+
+    assert after([3]) == after([1, 1, 1]) != after([2])
+
+
+def test_a_hub_copy_that_is_trained_anew_loses_its_tensors(tmp_path):
+    storage.write_json(tmp_path / "config.json", load_pretrained("digits").config)
+    (tmp_path / "generator.safetensors").write_bytes(b"of the run that was here")
+    RunDirectory(tmp_path).clear()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trial_with_nothing_to_start_from_is_named(tmp_path):
+    with pytest.raises(OSError, match=f"trial 'b': no run in '{tmp_path}/nowhere'"):
+        trials.check_trials(load("digits"), {"a": {}, "b": {"init": str(tmp_path / "nowhere")}})
+
+
+def test_a_record_can_be_written_into_the_folder_of_its_runs_again(tmp_path):
+    fit("digits", outdir=tmp_path / "a,seed=0", steps=1, verbose=False)
+    rows = [{"trial": "a", "seed": 0, "steps": 1, "seconds": 2.0, "recall": 0.5}]
+    for _ in range(2):
+        trials.write_record(tmp_path, rows, tmp_path)
+    assert trials.read_record(tmp_path)[1]["data"] == "digits"
+
+
+@pytest.mark.parametrize(("data", "said"), [
+    (((PIXELS, LABELS), (PIXELS, LABELS)), "data are two splits, (images, labels) each: pass the first, such as load_data()[0]"),
+    (type("Dataset", (), {"__module__": "datasets.arrow_dataset"})(), "PyDataset), got datasets.arrow_dataset.Dataset"),
+])  # fmt: skip
+def test_data_of_other_libraries_are_told_what_is_wanted(data, said):
+    assert said in line(lambda: check_fit(data))
+
+
+def test_evaluations_take_what_fit_takes(tmp_path):
+    run = fit((PIXELS, LABELS), steps=1, batch_size=20, verbose=False)
+    own = judges.Judge("own", judges.judge_network(8, 1, 4, (4,)), about=dict(class_names="0123", channels=1))
+    few = dict(samples=100, pairs=1, gan_train_seeds=0, judge=own)
+    report = evaluation.evaluate(run, train=(PIXELS, LABELS), test=(PIXELS, LABELS), **few)
+    assert report["settings"]["test_fingerprint"] == Dataset(PIXELS, LABELS).fingerprint
+    stream = tf.data.Dataset.from_tensor_slices((PIXELS, LABELS)).batch(20)
+    assert "not a stream of batches" in line(lambda: evaluation.evaluate(run, train=stream, test=stream, **few))
+
+
+def test_names_in_capitals_are_those_of_tfds(monkeypatch):
+    asked = []
+    monkeypatch.setattr(data_module, "read_tfds", lambda name, *_: asked.append(name) or (PIXELS, LABELS, None))
+    assert [load(name).name for name in ("MNIST", "CIFAR10", "Mnist:3.0.1", "so2sat/RGB")] == asked
+    assert asked == ["mnist", "cifar10", "mnist:3.0.1", "so2sat/RGB"] and load("DIGITS").name == "digits"
+    digits = load("digits", "test")
+    assert judges.shipped_judge(dataclasses.replace(digits, name="digits:1.0.0")) == "digits"
+    assert "did you mean 'mnist'?" in line(lambda: load_pretrained("MNIST_"))
+
+
+def test_nobody_is_told_to_change_the_data_of_a_run(tmp_path):
+    said = line(lambda: load(write_images(tmp_path, ["cat", "dog"]), "test"))
+    assert "put images there that are not used in training" in said and "--test-split train" in said
+
+
+def test_a_stream_knows_the_names_of_keras_folders(tmp_path):
+    write_images(tmp_path, ["cat", "dog"], count=4)
+    batches = keras.utils.image_dataset_from_directory(tmp_path, image_size=(8, 8), batch_size=4, verbose=False)
+    assert Stream(batches, value_range=(0, 255)).class_names == ("cat", "dog")
+
+
+def test_a_range_has_room_for_rounding():
+    one = np.nextafter(np.float32(1), np.float32(2))
+    assert Dataset(np.float32([0, one]).reshape(2, 1, 1), [0, 1], value_range=(0, 1)).images.ravel().tolist() == [0, 255]
+    assert "images hold values from 0 to 1.001" in line(lambda: Dataset(np.float32([[[0, 1.001]]]), [0], value_range=(0, 1)))
+    assert "from 0 to 256" in line(lambda: Dataset(np.array([[[0, 256]]]), [0], value_range=(0, 255)))
+
+
+@pytest.mark.parametrize(("short", "name"), [("lr", "learning_rate"), ("nz", "latent_dim"), ("Beta_1", "beta_1")])
+def test_names_of_the_command_line_are_known_in_python(short, name):
+    assert f"did you mean {name!r}?" in line(lambda: check_fit("digits", **{short: 1}))
+
+
+@pytest.mark.parametrize("command", [["train", "digits", "--steps", "1", "--outdir", ""], ["sample", "digits", "--out", ""],
+                                     ["evaluate", ""]])  # fmt: skip
+def test_an_unset_variable_is_no_folder(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 2 and "must not be empty" in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_a_judge_of_ones_own_says_its_classes_in_any_form():
+    digits, network = load("digits", "test"), judges.judge_network(8, 1, 10, (4,))
+    mine = judges.Judge("mine", network, about=dict(class_names=digits.class_names, channels=1))
+    assert mine.fits(digits) and not dataclasses.replace(mine, about=dict(class_names=digits.class_names)).fits(digits)
+
+
+def test_names_by_id():
+    assert Dataset(PIXELS, LABELS % 2, {1: "dog", 0: "cat"}).class_names == ("cat", "dog")
+    assert "class_names by id must have the ids 0..1, got 1, 2" in line(lambda: Dataset(PIXELS, LABELS % 2, {1: "a", 2: "b"}))
+
+
+def test_a_run_without_a_history_is_drawn(tmp_path):
+    run = fit("digits", outdir=tmp_path, steps=1, verbose=False)
+    RunDirectory(tmp_path).write_history({key: [] for key in run.history})
+    for kept in tmp_path.glob("checkpoint*"):
+        kept.unlink()
+    done = CliRunner().invoke(main, ["plot", str(tmp_path)])
+    assert done.exit_code == 0 and (tmp_path / "latent_sweep.png").exists() and not (tmp_path / "curves.png").exists()
+
+
+def test_no_callbacks():
+    assert check_fit("digits", steps=1, callbacks=None).callbacks == ()
+
+
+def test_a_run_knows_that_its_generator_is_the_best(tmp_path):
+    with pytest.warns(CollapseWarning):
+        fit("digits", outdir=tmp_path / "run", steps=4, evaluate_every=2, verbose=False)
+    best = load_run(tmp_path / "run", best=True)
+    assert best.best and not load_run(tmp_path / "run").best
+    report = tables.read_report(storage.results_folder("digits"))
+    report["run"]["step"] = best.step
+    assert save_report(best, report, load("digits")).name == "report_best.html"
+    copy = export_run(best, tmp_path / "copy")  # which holds one generator
+    assert tables.read_report(copy)["run"]["step"] == best.step and not load_run(copy).best
