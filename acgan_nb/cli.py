@@ -246,7 +246,8 @@ def _plot(run, data, data_dir, coordinate):
     import matplotlib.pyplot as plt
 
     from acgan_nb import plots
-    from acgan_nb.runs import NOT_BY_NAME, load_run, run_data
+    from acgan_nb.storage import NOT_BY_NAME
+    from acgan_nb.runs import load_run, run_data
 
     trained = load_run(run)
 
@@ -297,10 +298,10 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
     check_run(run)
     check_writable(run)
     start_backend()
-    from acgan_nb.evaluation import check_evaluation
-    from acgan_nb.evaluation import evaluate as evaluate_run
+    from acgan_nb.evaluation import check_evaluation, evaluate as evaluate_run
     from acgan_nb.judges import load_judge
-    from acgan_nb.report import save_report, summary
+    from acgan_nb.report import save_report
+    from acgan_nb.tables import summary
     from acgan_nb.runs import load_run, run_data
 
     check_evaluation(**options)

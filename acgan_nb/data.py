@@ -10,15 +10,13 @@ import html
 import io
 import math
 import os
-from contextlib import suppress
 from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from fastcore.basics import patch
 
-from .arrays import as_images, as_labels, check_memory, class_ids, distinct_names
-from .arrays import labels_and_names, number_names
+from .arrays import as_images, check_memory, class_ids, labels_and_names
 from .settings import as_size, check_choice, check_range, check_value_range, choices
 from .sources import class_folders, find_folder, picture, read_digits, read_folder
 from .sources import png_url, with_channels
@@ -27,7 +25,7 @@ from .tfds import lowered, read_tfds
 
 # %% auto #0
 __all__ = ['from_pixels', 'to_pixels', 'Dataset', 'load', 'hide_labels', 'repeat_labelled', 'image_grid', 'batch_indices',
-           'batches', 'Stream']
+           'batches']
 
 # %% ../nbs/api/03_data.ipynb #ac242cab
 def from_pixels(images):
@@ -304,177 +302,3 @@ def batches(data: Dataset, batch_size: int = 100, *, seed: int = 0, start_step: 
     """
     rows = batch_indices(len(data), batch_size, seed=seed, start_step=start_step)
     return ((data.images[i], data.labels[i].astype("int32")) for i in rows)
-
-# %% ../nbs/api/03_data.ipynb #0df8c76e
-def _is_py_dataset(batches) -> bool:
-    "Whether this is a `keras.utils.PyDataset`."
-    import keras
-
-    return isinstance(batches, keras.utils.PyDataset)
-
-
-def is_streamable(batches) -> bool:
-    "Whether this is a `tf.data.Dataset` or a `keras.utils.PyDataset`, rather than arrays."
-    if _is_py_dataset(batches):
-        return True
-    return hasattr(batches, "element_spec") and hasattr(batches, "as_numpy_iterator")
-
-# %% ../nbs/api/03_data.ipynb #720bfbcd
-def _as_batch(batch, num_classes=None, value_range=None, signed=False):
-    "A pair (images, labels) -> uint8 (B, H, W, C) and int64 (B,), or a one-line `ValueError`."
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise ValueError("must be a pair (images, labels)")
-    images, labels = batch
-    if np.ndim(labels) == 0:
-        raise ValueError("is one image, not batched: call .batch(batch_size)")
-    images = as_images(images, value_range, signed)
-    return images, as_labels(labels, len(images), num_classes)
-
-# %% ../nbs/api/03_data.ipynb #a94717ef
-def _check_source(batches):
-    "`ValueError` unless this is a finite source of batches."
-    if not is_streamable(batches):
-        kind = type(batches).__name__
-        expected = "a tf.data.Dataset or a keras.utils.PyDataset of batches"
-        raise ValueError(f"a stream needs {expected}, got {kind}")
-    if _is_py_dataset(batches):
-        count = None
-        with suppress(NotImplementedError):  # what Keras raises without `__len__`
-            count = batches.num_batches
-        if count is None:
-            raise ValueError("the PyDataset never ends: it needs a length")
-    elif int(batches.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
-        raise ValueError("the tf.data.Dataset never ends: leave out repeat()")
-
-# %% ../nbs/api/03_data.ipynb #4398c1ec
-class Stream:
-    """Labelled images in batches that are read when needed and never collected.
-
-    `batches`: a finite `tf.data.Dataset` or `keras.utils.PyDataset` of pairs: images (B, H, W, C),
-    uint8 or float in [-1, 1], and labels (B,), -1 = unlabelled. Read once at the start, and once more
-    for evaluations. A shorter last batch is skipped in training. `class_names`: name of each class; default those of `image_dataset_from_directory`, or "0", "1", ...
-    `name`: of the data, in reports. `value_range`: (black, white) of other values. One-line `ValueError` for anything else.
-
-    The batches of a PyDataset come in a new order in each epoch. Its `on_epoch_end` is not called,
-    because a resumed run must see the same batches.
-
-    >>> import tensorflow as tf
-    >>> digits = load("digits")
-    >>> Stream(tf.data.Dataset.from_tensor_slices((digits.images, digits.labels)).batch(100))
-    Stream('stream', images (1400, 8, 8, 1), 10 classes)
-    """
-
-    def __init__(self, batches, class_names=None, name="stream", value_range=None):
-        _check_source(batches)
-        self.source, self.name, self.value_range = batches, name, check_value_range(value_range)
-        class_names = getattr(batches, "class_names", None) if class_names is None else class_names
-        self.class_names = () if class_names is None else distinct_names(class_names)
-        self.batch_size = self.image_shape = None  # those of the first batch
-        self._scan()
-
-# %% ../nbs/api/03_data.ipynb #ac342f3d
-@patch
-def _numbered(self: Stream, order=None, start=0):
-    "(number, batch) of the batches of this order (None: all) from position `start` on."
-    if _is_py_dataset(self.source):
-        order = range(self.source.num_batches) if order is None else order
-        return ((int(i), self.source[int(i)]) for i in order[start:])
-    count = -1 if order is None else len(order) - start  # take(-1) takes all
-    return enumerate(self.source.skip(start).take(count).as_numpy_iterator(), start)
-
-# %% ../nbs/api/03_data.ipynb #91a2f608
-@patch
-def _check_shape(self: Stream, shape, previous):
-    "`ValueError` for a batch of this shape (B, H, W, C) after one of `previous` images."
-    expected = (self.batch_size, *self.image_shape)
-    fits = shape[1:] == self.image_shape and shape[0] <= self.batch_size
-    if not fits or previous < self.batch_size:
-        after = f" after a batch of {previous}" if fits else ""
-        raise ValueError(f"shape must be {expected}, got {shape}{after}")
-
-# %% ../nbs/api/03_data.ipynb #d5056aba
-@patch(as_prop=True)
-def num_classes(self: Stream):
-    return len(self.class_names)
-
-
-@patch
-def __len__(self: Stream):
-    "Images in full batches."
-    return self.steps_per_epoch * self.batch_size
-
-
-@patch
-def __repr__(self: Stream):
-    shape = (len(self), *self.image_shape)
-    return f"Stream({self.name!r}, images {shape}, {self.num_classes} classes)"
-
-# %% ../nbs/api/03_data.ipynb #b5dc894d
-@patch
-def _read(self: Stream, order=None, start=0):
-    "The batches of one pass, checked: images uint8 (B, H, W, C), labels int64 (B,)."
-    previous = math.inf
-    for number, batch in self._numbered(order, start):
-        try:
-            how = self.num_classes or None, self.value_range, self.batch_size is not None
-            images, labels = _as_batch(batch, *how)
-            self.image_shape, self.batch_size = self.image_shape or images.shape[1:], self.batch_size or len(images)
-            self._check_shape(images.shape, previous)
-        except ValueError as error:
-            raise ValueError(f"{self.name!r}, batch {number}: {error}") from None
-        previous = len(images)
-        yield images, labels
-
-# %% ../nbs/api/03_data.ipynb #2eac39f4
-def image_digest(image, label):
-    "32 bytes that depend on pixels and label."
-    return hashlib.sha256(image.tobytes() + int(label).to_bytes(8, "little", signed=True)).digest()
-
-# %% ../nbs/api/03_data.ipynb #dc18c44e
-@patch
-def _scan(self: Stream):
-    "One pass over the source: class names and counts, steps per epoch, fingerprint."
-    labels, digests = [], []
-    for images, classes in self._read():
-        labels.append(classes)
-        digests += map(image_digest, images, classes)
-    if not labels:
-        raise ValueError(f"{self.name!r} has no batch")
-    labels = as_labels(np.concatenate(labels), len(digests), self.num_classes or len(digests))
-    self.class_names = self.class_names or number_names(labels)
-    self.class_counts = np.bincount(labels[labels >= 0], minlength=self.num_classes)
-    self.steps_per_epoch = len(labels) // self.batch_size
-    text = repr(self.image_shape).encode() + b"".join(sorted(digests))
-    self.fingerprint = hashlib.sha256(text).hexdigest()
-
-# %% ../nbs/api/03_data.ipynb #463c75f3
-@patch
-def batches(self: Stream, seed: int = 0, start_step: int = 0):
-    "Endless batches (images uint8 (B, H, W, C), labels int32 (B,)) from `start_step` on."
-    epoch, start = divmod(start_step, self.steps_per_epoch)
-    while True:
-        order, found = np.random.default_rng((seed, epoch)).permutation(self.steps_per_epoch), start
-        for images, labels in self._read(order, start):
-            if len(images) < self.batch_size:
-                break
-            yield images, labels.astype("int32")
-            found += 1
-        if found != self.steps_per_epoch:  # e.g. a generator that is exhausted
-            expected = f"{self.steps_per_epoch} full batches"
-            raise ValueError(f"{self.name!r} had {expected} at first, now {found}")
-        epoch, start = epoch + 1, 0
-
-# %% ../nbs/api/03_data.ipynb #468151c0
-@patch
-def sample(self: Stream, count: int) -> Dataset:
-    """The `count` labelled images with the smallest hashes, in this order, or all if there are fewer.
-
-    So they are the same in whatever order the source gives its images; equal images count once."""
-    check_range("count", count, 1, whole=True)
-    found = {}
-    for images, classes in self._read():
-        found |= {image_digest(x, k): (x.copy(), k) for x, k in zip(images, classes) if k >= 0}
-        if len(found) > count + count // 4:
-            found = dict(sorted(found.items())[:count])
-    images, labels = zip(*(found[digest] for digest in sorted(found)[:count]))
-    return Dataset(np.stack(images), labels, self.class_names, self.name)

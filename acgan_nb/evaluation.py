@@ -14,9 +14,9 @@ import keras
 import numpy as np
 
 from . import metrics
-from .arrays import check_memory, to_plain
+from .arrays import as_images, as_labels, check_memory, to_plain
 from .config import versions_of
-from .data import Dataset, as_images, as_labels
+from .data import Dataset
 from .fidelity import check_installed, fidelity_scores
 from .lite0 import imagenet_accuracy
 from .sampling import class_probabilities, generate, interpolate

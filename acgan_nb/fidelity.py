@@ -9,7 +9,7 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-from .data import as_images
+from .arrays import as_images
 from .settings import needed
 from .sources import picture
 

@@ -21,9 +21,9 @@ from fastcore.basics import patch
 from scipy.special import softmax
 from tqdm import tqdm
 
-from .arrays import check_memory, to_plain
+from .arrays import as_images, as_labels, check_memory, to_plain
 from .config import versions_of
-from .data import Dataset, as_images, as_labels, from_pixels, load
+from .data import Dataset, from_pixels, load
 from .lite0 import lite0_network
 from .models import BatchNormalization
 from .sampling import inference

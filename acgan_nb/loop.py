@@ -14,7 +14,8 @@ import numpy as np
 from keras import ops
 from tqdm import TqdmWarning
 
-from .data import Dataset, Stream, batch_indices
+from .data import Dataset, batch_indices
+from .stream import Stream
 from .devices import distribution_scope, fits_on_device, replicate, shard
 from .gan import ACGAN, LOGS
 

@@ -10,7 +10,8 @@ from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
 from tqdm import tqdm
 
-from .data import Dataset, as_images, as_labels
+from .data import Dataset
+from .arrays import as_images, as_labels
 from .neighbours import feature_pair, neighbour_measures, precision_recall  # noqa: F401
 from .settings import check_choice, check_range
 from .sources import resize

@@ -23,7 +23,8 @@ import numpy as np
 from .architectures import arch_for, architecture_of, check_sides, network_size
 from .arrays import to_plain
 from .config import own_version, recorded, versions_of
-from .data import Dataset, Stream, check_batch_size, check_outside, image_digest, is_streamable
+from .data import Dataset, check_batch_size, check_outside
+from .stream import Stream, image_digest, is_streamable
 from .data import load
 from .devices import check_backend, check_devices, data_parallel, has_bfloat16, has_gpu
 from .directory import RunDirectory
@@ -37,7 +38,7 @@ from .storage import read_settings
 from .start import Start, check_source, kept_start, load_start
 
 # %% auto #0
-__all__ = ['as_dataset', 'from_arrays', 'in_memory', 'Plan', 'check_fit', 'train_command']
+__all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
 
 # %% ../nbs/api/19_plan.ipynb #43c865ad
 def check_images(data, arch):
@@ -107,7 +108,7 @@ def _resized(data: Dataset, size, framing) -> Dataset:
     notes = (*data.notes, note) if note else data.notes
     return replace(data, images=images, notes=notes, reading=reading)
 
-
+# %% ../nbs/api/19_plan.ipynb #d57245a2
 def from_arrays(data, class_names=None, value_range=None) -> Dataset:
     "A Dataset of (images, labels); `ValueError` for anything else, such as the two splits of Keras' `load_data`."
     if not (isinstance(data, (tuple, list)) and len(data) == 2):
@@ -118,7 +119,7 @@ def from_arrays(data, class_names=None, value_range=None) -> Dataset:
         raise ValueError("data are two splits, (images, labels) each: pass the first, such as load_data()[0]")
     return Dataset(*data, class_names, value_range=value_range)
 
-
+# %% ../nbs/api/19_plan.ipynb #d57245a3
 def in_memory(data, config) -> Dataset:
     "The real images of an evaluation as `fit` was given those of this run; `ValueError` for a stream."
     if isinstance(data, Stream) or is_streamable(data):

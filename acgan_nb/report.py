@@ -19,8 +19,7 @@ from .directory import RunDirectory
 from .runs import Run
 from .sources import png_url
 from .storage import replacing, write_json
-from .tables import MEASURE_ROWS, compare, markdown, summary  # noqa: F401 - for others
-from .tables import remarks_on, table
+from .tables import markdown, remarks_on, table
 
 # %% auto #0
 __all__ = ['figures', 'save_report']

@@ -14,10 +14,10 @@ import keras
 import numpy as np
 from fastcore.basics import patch
 
-from .arrays import as_array, check_memory, ids_of
+from .arrays import as_array, as_images, check_memory, ids_of
 from .card import load_tensors, push
 from .config import check_same
-from .data import Dataset, as_images, html_sheet, load
+from .data import Dataset, html_sheet, load
 from .directory import RunDirectory, step_of_sheet
 from .export import export_generator
 from .gan import ACGAN, adam
@@ -30,7 +30,6 @@ from .sampling import invert as invert_images
 from .settings import check_range, nearest, pick
 from .storage import NOT_BY_NAME, check_own, check_run, load_variables, pretrained_names
 from .storage import replacing, results_folder, save_variables
-from .storage import new_results_folder  # noqa: F401 - imported from here by others
 
 # %% auto #0
 __all__ = ['Run', 'build_gan', 'load_run', 'run_data', 'export_run', 'load_pretrained']

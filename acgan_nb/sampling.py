@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from scipy.special import ndtr, ndtri, softmax
 
-from .data import as_images, as_labels, from_pixels, to_pixels
+from .arrays import as_images, as_labels
+from .data import from_pixels, to_pixels
 from .devices import addressable_copy
 from .settings import check_choice, check_range, choices
 

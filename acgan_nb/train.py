@@ -31,7 +31,7 @@ from acgan_nb.devices import (
     process_index,
     wait_for_all_processes,
 )
-from .data import Stream
+from .stream import Stream
 from .directory import RunDirectory, new_history
 from .judges import judge_for
 from .loop import next_stop, step_of, tqdm, training_steps

@@ -15,7 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 from IPython.core.interactiveshell import InteractiveShell
 
-EXAMPLES = 120
+EXAMPLES = 200
 NAMES = "airplane automobile bird cat deer dog frog horse ship truck"  # TFDS finds them in the data
 
 

@@ -24,16 +24,15 @@ from acgan_nb import sources
 from acgan_nb import tfds as tfds_module
 from acgan_nb.data import (
     Dataset,
-    Stream,
     batches,
     class_ids,
     from_pixels,
-    is_streamable,
     load,
     to_pixels,
 )
 from acgan_nb.sources import stack
 from acgan_nb.plan import as_dataset
+from acgan_nb.stream import Stream, is_streamable
 
 few = settings(max_examples=15, deadline=None)
 MOCKED = {  # TFDS name: image shape, number of classes

@@ -21,10 +21,11 @@ from acgan_nb.data import Dataset, load
 from acgan_nb.sampling import class_probabilities
 from acgan_nb.metrics import control
 from acgan_nb.monitor import CollapseWarning, real_statistics
-from acgan_nb.report import compare, save_report, summary
+from acgan_nb.tables import compare, summary
+from acgan_nb.report import save_report
 from acgan_nb.directory import RunDirectory, read_history, step_of_sheet
-from acgan_nb.runs import Run, export_run, results_folder
-from acgan_nb.storage import load_variables, save_variables
+from acgan_nb.runs import Run, export_run
+from acgan_nb.storage import load_variables, results_folder, save_variables
 from acgan_nb.train import fit, load_run
 
 DIGITS, TEST = load("digits"), load("digits", "test")
@@ -449,8 +450,8 @@ WAYS = {  # best, truncation, confidence
 def test_each_way_to_sample_has_its_report(suffix, reports, run, tmp_path, monkeypatch):
     monkeypatch.setattr("acgan_nb.report.html_page", lambda *_: "page")
     best, truncation, confidence = WAYS[suffix]
-    one = replace(run, outdir=tmp_path, truncation=truncation, confidence=confidence)
-    page = save_report(one, reports["real"], DIGITS, best)
+    one = replace(run, outdir=tmp_path, best=best, truncation=truncation, confidence=confidence)
+    page = save_report(one, reports["real"], DIGITS)
     assert (page.name, page.read_text()) == (f"report{suffix}.html", "page")
     assert json.loads(page.with_suffix(".json").read_text()) == reports["real"]
 
@@ -543,14 +544,11 @@ def test_export_of_the_best_generator_is_of_its_step(tmp_path):
     (run.outdir / "report_of_mine.json").write_text("no JSON")
     small = load_run(export_run(best, tmp_path / "small"))
     assert small.step == best.step == 6 and small.history["step"] == [3, 6]
-    assert sorted(p.name for p in (tmp_path / "small").glob("report*")) == [
-        "report_best.html",
-        "report_best.json",
-    ]
+    assert sorted(p.name for p in (tmp_path / "small").glob("report*")) == ["report.html", "report.json"]
     whole = load_run(export_run(load_run(run.outdir), tmp_path / "whole"))
     assert whole.step == 9 and (tmp_path / "whole" / "report.json").exists()
     export_run(best, tmp_path / "whole")  # over the copy of the last generator
-    assert not (tmp_path / "whole" / "report.json").exists()
+    assert json.loads((tmp_path / "whole" / "report.json").read_text())["run"]["step"] == 6
     assert [step_of_sheet(p) for p in RunDirectory(tmp_path / "whole").sheets()] == [0]
 
 

@@ -163,7 +163,7 @@ def test_wheel_is_complete_and_small(wheel):
 SAMPLES = """
 import acgan_nb
 from acgan_nb.judges import load_judge
-from acgan_nb.runs import new_results_folder, results_folder
+from acgan_nb.storage import new_results_folder, results_folder
 from acgan_nb.train import load_pretrained
 
 assert acgan_nb.__file__.startswith({site!r}), acgan_nb.__file__

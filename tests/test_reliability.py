@@ -25,7 +25,8 @@ from PIL import Image
 from acgan_nb import data, judges, runs, train
 from acgan_nb.monitor import CollapseWarning, RealStatistics
 from acgan_nb.plan import check_fit
-from acgan_nb.runs import RunDirectory, load_run
+from acgan_nb.directory import RunDirectory
+from acgan_nb.runs import load_run
 from acgan_nb.storage import digest, load_variables, locked, seal
 from acgan_nb.train import Diverged, Stopped, fit
 

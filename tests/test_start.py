@@ -11,7 +11,8 @@ from PIL import Image
 
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, load
-from acgan_nb.models import arch_for, architecture_of, build_discriminator, build_generator, ladder
+from acgan_nb.architectures import arch_for, architecture_of, ladder
+from acgan_nb.models import build_discriminator, build_generator
 from acgan_nb.plan import check_fit, train_command
 from acgan_nb.runs import build_gan, export_run, run_data
 from acgan_nb.start import load_start

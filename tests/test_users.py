@@ -27,7 +27,7 @@ from acgan_nb import callbacks, cli, evaluation, judges, plan, plots, runs, samp
 from acgan_nb import data as data_module
 from acgan_nb import loop as loop_module
 from acgan_nb.cli import main, save_images
-from acgan_nb.data import Dataset, Stream, image_grid, load
+from acgan_nb.data import Dataset, image_grid, load
 from acgan_nb.directory import RunDirectory
 from acgan_nb.evaluation import gan_train
 from acgan_nb.gan import ACGAN
@@ -35,8 +35,10 @@ from acgan_nb.judges import Recipe, judge_for, load_judge, save_judge
 from acgan_nb.monitor import CollapseWarning
 from acgan_nb.models import build_discriminator, build_generator
 from acgan_nb.plan import as_dataset, check_fit
-from acgan_nb.report import compare, save_report, what_was_run
+from acgan_nb.tables import compare
+from acgan_nb.report import save_report, what_was_run
 from acgan_nb.runs import export_run, load_run
+from acgan_nb.stream import Stream
 from acgan_nb.train import fit, load_pretrained
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype("uint8")
@@ -732,7 +734,7 @@ def test_a_report_survives_what_comes_after_it(outdir, monkeypatch):
     saved = []
     monkeypatch.setattr("acgan_nb.evaluation.evaluate", lambda *_, **__: {"measured": 1})
     monkeypatch.setattr("acgan_nb.report.save_report", lambda run, report, *_: saved.append(report) or "page")
-    monkeypatch.setattr("acgan_nb.report.summary", str)
+    monkeypatch.setattr("acgan_nb.tables.summary", str)
     monkeypatch.setattr("acgan_nb.runs.run_data", lambda *_, **__: None)
     monkeypatch.setattr(cli, "_two_stage", lambda *_: (_ for _ in ()).throw(ValueError("damaged best.weights")))
     done = CliRunner().invoke(main, ["evaluate", str(outdir), "--two-stage"])
