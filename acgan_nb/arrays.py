@@ -151,11 +151,14 @@ def _from_one_hot(labels, num_classes=None):
 
 # %% ../nbs/api/30_arrays.ipynb #e54676e7
 def distinct_names(class_names):
-    "As a tuple of strings, also of {id: name}; `ValueError` if one is there twice."
+    "As a tuple of strings, also of {id: name} or {name: id}; `ValueError` if one is there twice."
     if isinstance(class_names, Mapping):
-        if set(class_names) != set(range(len(class_names))):
-            raise ValueError(f"class_names by id must have the ids 0..{len(class_names) - 1}, got {listed(class_names)}")
-        class_names = [class_names[k] for k in range(len(class_names))]
+        by_id, ids = dict(class_names), set(range(len(class_names)))
+        if set(map(str, by_id.values())) == set(map(str, ids)):  # Keras' class_indices
+            by_id = {int(k): name for name, k in by_id.items()}
+        if set(by_id) != ids:
+            raise ValueError(f"class_names by id must have the ids 0..{len(ids) - 1}, got {listed(map(repr, by_id))}")
+        class_names = [by_id[k] for k in sorted(ids)]
     names, seen = tuple(map(str, class_names)), set()
     for name in names:
         if name in seen:

@@ -21,7 +21,7 @@ from .settings import as_size, check_choice, check_range, check_value_range, cho
 from .sources import class_folders, find_folder, picture, read_digits, read_folder
 from .sources import png_url, with_channels
 from .storage import expanded
-from .tfds import lowered, read_tfds
+from .tfds import read_tfds, tfds_name
 
 # %% auto #0
 __all__ = ['from_pixels', 'to_pixels', 'Dataset', 'load', 'hide_labels', 'repeat_labelled', 'image_grid', 'batch_indices',
@@ -174,7 +174,7 @@ def load(
         title, is_subset, classes = str(folder.resolve()), classes is not None, None
     elif value_range is not None:
         raise ValueError(f"value_range is for folders and arrays, not for {str(name)!r}")
-    elif (title := lowered(str(name))) == "digits":
+    elif (title := tfds_name(str(name))) == "digits":
         found = read_digits(split, size, framing)
     else:
         found = read_tfds(title, split, classes, size, data_dir, framing, notes)

@@ -142,16 +142,18 @@ def adam(learning_rate=2e-4, beta_1=0.5, clip_norm=0.0):
     >>> round(float(adam(1e-4).learning_rate), 6)
     0.0001
     """
-    paper = dict(beta_2=0.999, epsilon=1e-8)
-    return Adam(learning_rate, beta_1=beta_1, global_clipnorm=clip_norm or None, **paper)
+    return Adam(learning_rate, beta_1, beta_2=0.999, epsilon=1e-8, global_clipnorm=clip_norm or None)
 
 # %% ../nbs/api/11_gan.ipynb #853449ec
 def _optimizers(g_optimizer, d_optimizer):
     "Two optimizers from optimizers, names or configurations; None: `adam()`."
     if isinstance(g_optimizer, keras.optimizers.Optimizer) and g_optimizer is d_optimizer:
         raise ValueError("G and D need an optimizer each, got the same one twice")
-    given = (adam() if o is None else o for o in (g_optimizer, d_optimizer))
-    return tuple(keras.optimizers.get(o) for o in given)
+    both = [keras.optimizers.get(adam() if o is None else o) for o in (g_optimizer, d_optimizer)]
+    for name in ("gradient_accumulation_steps", "loss_scale_factor"):
+        if any(getattr(o, name, None) for o in both):
+            raise ValueError(f"an AC-GAN cannot train with an optimizer that has {name}")
+    return both
 
 # %% ../nbs/api/11_gan.ipynb #119bb620
 _GAME = {row.name: row for row in rows_of("discriminator_loss", "generator_loss", "game")}
@@ -170,8 +172,7 @@ def _check_option(name):
 def _game(activation_noise=None, **options):
     "All options of the game, checked, with defaults for the others."
     if not (activation_noise is None or callable(activation_noise)):
-        text = "activation_noise must be a Keras schedule of sigma over the steps"
-        raise ValueError(f"{text}, got {activation_noise!r}")
+        raise ValueError(f"activation_noise must be a Keras schedule of sigma over the steps, got {activation_noise!r}")
     return {**complete(_GAME.values(), options), "activation_noise": activation_noise}
 
 # %% ../nbs/api/11_gan.ipynb #58728139
@@ -180,8 +181,7 @@ def _keras_options(jit_compile=None, run_eagerly=False, **options):
     options = {name: value for name, value in options.items() if value is not None}
     if options:
         check_value(ROWS["steps_per_execution"], options["steps_per_execution"])
-    jit_compile = "auto" if jit_compile is None else jit_compile
-    return dict(jit_compile=jit_compile, run_eagerly=run_eagerly, **options)
+    return dict(options, jit_compile="auto" if jit_compile is None else jit_compile, run_eagerly=run_eagerly)
 
 # %% ../nbs/api/11_gan.ipynb #b85a6f8b
 @patch

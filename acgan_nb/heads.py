@@ -165,9 +165,14 @@ def get_config(self: ProxyHead):
     return {**config, "num_classes": self.num_classes, "seed": self.seed}
 
 # %% ../nbs/api/06_heads.ipynb #13d5955a
+def _unit(x):
+    "Rows of length one, (N, E); zeros stay zeros, and their gradient is finite."
+    return x * ops.rsqrt(ops.maximum(ops.sum(x * x, axis=-1, keepdims=True), 1e-14))
+
+
 @patch
 def call(self: ProxyHead, x):
-    f, v = (ops.normalize(a) for a in (x[:, :-1], self.proxies))
+    f, v = (_unit(a) for a in (x[:, :-1], self.proxies))
     return x[:, -1], ops.matmul(f, ops.transpose(v)), f
 
 

@@ -33,8 +33,9 @@ from .models import check_linear
 from .monitor import possible_pairs
 from .settings import ROWS, Settings, as_size, check_range, check_value_range
 from .settings import not_installed, settings_from
-from .sources import resize, shape_note
-from .storage import read_settings
+from .runs import run_data
+from .sources import find_folder, resize, shape_note
+from .storage import NOT_BY_NAME, read_settings
 from .start import Start, check_source, kept_start, load_start
 
 # %% auto #0
@@ -120,11 +121,18 @@ def from_arrays(data, class_names=None, value_range=None) -> Dataset:
     return Dataset(*data, class_names, value_range=value_range)
 
 # %% ../nbs/api/19_plan.ipynb #d57245a3
-def in_memory(data, config) -> Dataset:
-    "The real images of an evaluation as `fit` was given those of this run; `ValueError` for a stream."
+def real_images(run, split="train", data=None, data_dir=None) -> Dataset:
+    "Real images to compare a run with: a Dataset, a name, a folder or (images, labels); None: those of the run."
+    if data is None or isinstance(data, (str, os.PathLike)):
+        return run_data(run, split, data_dir, data)
     if isinstance(data, Stream) or is_streamable(data):
         raise ValueError("an evaluation compares images in memory: give (images, labels), not a stream of batches")
-    return data if isinstance(data, Dataset) else from_arrays(data, config["class_names"], config.get("value_range"))
+    if isinstance(data, Dataset):
+        return data
+    if run.config.get("classes"):
+        raise ValueError("this run was trained on some of the classes: give a Dataset with class_names")
+    arrays = run.config["data"] in NOT_BY_NAME  # which had this range; files have another one
+    return from_arrays(data, run.config["class_names"], run.config.get("value_range") if arrays else None)
 
 # %% ../nbs/api/19_plan.ipynb #d57245a1
 def _configuration(data, arch, settings: dict) -> dict:
@@ -233,11 +241,20 @@ def _batch_size(data, given, replays) -> int:
         raise ValueError(f"batch_size={given}, but the stream's batches have {data.batch_size} images")
     return data.batch_size
 
+# %% ../nbs/api/19_plan.ipynb #fb521981
+def _check_labelled(class_head, data):
+    "`ValueError` for a projection of images without a label: D would know real ones by that."
+    count = data.count if isinstance(data, Stream) else len(data)
+    if class_head == "projection" and (unlabelled := count - data.class_counts.sum()):
+        raise ValueError(f"class_head='projection' needs a label for every image, {unlabelled:,} have none")
+
 # %% ../nbs/api/19_plan.ipynb #fb521980
 def _how_read(data, s) -> dict:
     "`framing` and `value_range` of the images as they are, for config.json."
     reading = getattr(data, "reading", {})  # of a Dataset; a stream has a `value_range`
     values = reading.get("value_range", getattr(data, "value_range", None))
+    if data.name not in NOT_BY_NAME and find_folder(data.name) is None:
+        values = s.value_range  # a name, by which images are loaded that need none
     values = check_value_range(s.value_range if values is None else values)
     return dict(framing=reading.get("framing", s.framing), value_range=values and list(values))
 
@@ -261,6 +278,7 @@ def check_fit(
     options = {name: getattr(s, name) for name in ("classes", "size", "data_dir", "framing")}
     data, arch = as_dataset(data, s.arch, value_range=s.value_range, **options)
     check_linear(s.linear, arch)
+    _check_labelled(s.class_head, data)
     evaluations = _check_evaluations(data, feature_judge) if s.evaluate_every else {}
     batch_size = _batch_size(data, s.batch_size, replays)
     per_epoch = check_batch_size(batch_size, len(data))

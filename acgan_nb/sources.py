@@ -251,7 +251,7 @@ def class_folders(root, split):
         return _check_depth(found)
     if split != "train":
         text = f"{root} has no sub-folder {split!r} with one folder per class"
-        raise ValueError(f"{text}: put images there that are not used in training, or use the split 'train' (--test-split train)")
+        raise ValueError(f"{text}: put images there that are not used in training, or use the split 'train'")
     beside = _names_in(root)
     found = [p for p in _folders(root) if not _is_split(p, beside)]
     names = [p.name for p in found]

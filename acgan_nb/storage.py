@@ -471,6 +471,6 @@ def replayed(config, given: dict) -> dict:
     in_memory = not isinstance(given.get("data", ""), (str, os.PathLike))
     if in_memory:
         del kept["classes"]  # data in memory bring theirs
-    if getattr(given.get("data"), "reading", None) or in_memory != (old["data"] in NOT_BY_NAME):
+    if hasattr(given.get("data"), "reading") or in_memory != (old["data"] in NOT_BY_NAME):
         del kept["value_range"]  # of other values: those of arrays, or those of files
     return kept | given

@@ -66,7 +66,8 @@ class Stream:
 
     `batches`: a finite `tf.data.Dataset` or `keras.utils.PyDataset` of pairs: images (B, H, W, C),
     uint8 or float in [-1, 1], and labels (B,), -1 = unlabelled. Read once at the start, and once more
-    for evaluations. A shorter last batch is skipped in training. `class_names`: name of each class; default those of `image_dataset_from_directory`, or "0", "1", ...
+    for evaluations. A shorter last batch is skipped in training. `class_names`: name of each class; default those of `image_dataset_from_directory`
+    (which another call, such as `map`, forgets), or "0", "1", and so on.
     `name`: of the data, in reports. `value_range`: (black, white) of other values. One-line `ValueError` for anything else.
 
     The batches of a PyDataset come in a new order in each epoch. Its `on_epoch_end` is not called,
@@ -158,7 +159,7 @@ def _scan(self: Stream):
     labels = as_labels(np.concatenate(labels), len(digests), self.num_classes or len(digests))
     self.class_names = self.class_names or number_names(labels)
     self.class_counts = np.bincount(labels[labels >= 0], minlength=self.num_classes)
-    self.steps_per_epoch = len(labels) // self.batch_size
+    self.count, self.steps_per_epoch = len(labels), len(labels) // self.batch_size
     text = repr(self.image_shape).encode() + b"".join(sorted(digests))
     self.fingerprint = hashlib.sha256(text).hexdigest()
 

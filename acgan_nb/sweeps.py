@@ -182,7 +182,7 @@ def _check_rungs(rungs, keep, trials):
         check_range("rungs", steps, 1, whole=True)
     if not listed or list(rungs) != sorted(set(rungs)):
         raise ValueError(f"rungs must be numbers of steps that increase, got {rungs!r:.60}")
-    for key in ("classes", "feature_judge"):
+    for key in ("classes", "feature_judge", "evaluate_every"):
         if len({str(to_plain(settings.get(key))) for settings in trials.values()}) > 1:
             raise ValueError(f"rungs compare the distances of the trials, which differ in {key}")
     for name, settings in trials.items():

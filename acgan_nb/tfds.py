@@ -65,6 +65,13 @@ def _squashed(name):
     return name.replace("_", "").lower()  # how TFDS splits `CIFAR10N` is its own business
 
 
+def tfds_name(name) -> str:
+    "How TFDS writes it: `mnist:3.0.1` of `MNIST:3.0.1`, `fashion_mnist` of `FashionMNIST`."
+    first = re.match(r"[^:/]*", name)[0]
+    words = re.sub(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", first)
+    return words.lower() + name[len(first) :]
+
+
 def _tfds_classes() -> dict:
     "{squashed: name} of the classes in TFDS' source files; empty if it is not installed."
     if (package := find_spec("tensorflow_datasets")) is None:
@@ -74,18 +81,12 @@ def _tfds_classes() -> dict:
         if path.relative_to(root).parts[0] not in ("core", "testing", "scripts"):
             names.update(re.findall(r"^class (\w+)\(", path.read_text("utf-8"), re.MULTILINE))
             names.add(path.parent.name)
-    words = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-    return {_squashed(name): words.sub("_", name).lower() for name in sorted(names)}
+    return {_squashed(name): tfds_name(name) for name in sorted(names)}
 
 # %% ../nbs/api/41_tfds.ipynb #0b10797f
-def lowered(name):
-    "`mnist:3.0.1` of `MNIST:3.0.1`: TFDS writes names in lower case."
-    return re.sub(r"^[^:/]+", lambda found: found[0].lower(), name)
-
-
 def check_name(name, data_dir=None):
     "Refuse what `load` could not find, without importing a framework; what it lets pass may not exist."
-    if find_folder(name) or name in KNOWN or ":" in str(name):
+    if find_folder(name) or tfds_name(str(name)) in KNOWN or ":" in str(name):
         return
     plain = str(name).partition("/")[0]
     where = data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")

@@ -26,11 +26,13 @@ from PIL import Image
 from acgan_nb import callbacks, cli, evaluation, judges, plan, plots, runs, sampling, storage, sweeps, tables, train, trials
 from acgan_nb import data as data_module
 from acgan_nb import loop as loop_module
+from acgan_nb import tfds as tfds_module
 from acgan_nb.cli import main, save_images
 from acgan_nb.data import Dataset, image_grid, load
 from acgan_nb.directory import RunDirectory
 from acgan_nb.evaluation import gan_train
 from acgan_nb.gan import ACGAN
+from acgan_nb.losses import d2d_ce_loss
 from acgan_nb.judges import Recipe, judge_for, load_judge, save_judge
 from acgan_nb.monitor import CollapseWarning
 from acgan_nb.models import build_discriminator, build_generator
@@ -1584,8 +1586,10 @@ def test_evaluations_take_what_fit_takes(tmp_path):
 def test_names_in_capitals_are_those_of_tfds(monkeypatch):
     asked = []
     monkeypatch.setattr(data_module, "read_tfds", lambda name, *_: asked.append(name) or (PIXELS, LABELS, None))
-    assert [load(name).name for name in ("MNIST", "CIFAR10", "Mnist:3.0.1", "so2sat/RGB")] == asked
-    assert asked == ["mnist", "cifar10", "mnist:3.0.1", "so2sat/RGB"] and load("DIGITS").name == "digits"
+    names = {"MNIST": "mnist", "CIFAR10": "cifar10", "FashionMNIST": "fashion_mnist", "CatsVsDogs": "cats_vs_dogs"}
+    names |= {"Mnist:3.0.1": "mnist:3.0.1", "so2sat/RGB": "so2sat/RGB"}
+    assert [load(name).name for name in names] == asked == [*names.values()] and load("DIGITS").name == "digits"
+    tfds_module.check_name("DIGITS")
     digits = load("digits", "test")
     assert judges.shipped_judge(dataclasses.replace(digits, name="digits:1.0.0")) == "digits"
     assert "did you mean 'mnist'?" in line(lambda: load_pretrained("MNIST_"))
@@ -1593,7 +1597,7 @@ def test_names_in_capitals_are_those_of_tfds(monkeypatch):
 
 def test_nobody_is_told_to_change_the_data_of_a_run(tmp_path):
     said = line(lambda: load(write_images(tmp_path, ["cat", "dog"]), "test"))
-    assert "put images there that are not used in training" in said and "--test-split train" in said
+    assert "put images there that are not used in training" in said
 
 
 def test_a_stream_knows_the_names_of_keras_folders(tmp_path):
@@ -1630,6 +1634,7 @@ def test_a_judge_of_ones_own_says_its_classes_in_any_form():
 
 def test_names_by_id():
     assert Dataset(PIXELS, LABELS % 2, {1: "dog", 0: "cat"}).class_names == ("cat", "dog")
+    assert Dataset(PIXELS, LABELS % 2, {"dog": 1, "cat": 0}).class_names == ("cat", "dog")
     assert "class_names by id must have the ids 0..1, got 1, 2" in line(lambda: Dataset(PIXELS, LABELS % 2, {1: "a", 2: "b"}))
 
 
@@ -1656,3 +1661,51 @@ def test_a_run_knows_that_its_generator_is_the_best(tmp_path):
     assert save_report(best, report, load("digits")).name == "report_best.html"
     copy = export_run(best, tmp_path / "copy")  # which holds one generator
     assert tables.read_report(copy)["run"]["step"] == best.step and not load_run(copy).best
+
+
+def test_a_range_is_not_asked_of_data_that_need_none(tmp_path):
+    "Bytes that were ours already; a name by which `load` finds images."
+    fit((PIXELS.astype("uint16") * 16, LABELS), value_range=(0, 4095), outdir=tmp_path, **FEW)
+    assert check_fit(**storage.replayed(tmp_path, {"data": Dataset(PIXELS, LABELS)})).config["value_range"] is None
+    named = Dataset(PIXELS / np.float32(255), LABELS, name="mnist", value_range=(0, 1))
+    assert check_fit(named, **FEW).config["value_range"] is None
+
+
+def test_evaluations_take_names_and_keep_classes_apart(tmp_path):
+    run = load_pretrained("digits")
+    judge = load_judge("digits")
+    report = evaluation.evaluate(run, train="digits", samples=20, pairs=1, gan_train_seeds=0, judge=judge)
+    assert report["settings"]["train_fingerprint"] == run.config["fingerprint"]
+    some = fit(DATA, classes=[1, 0], steps=1, batch_size=10, verbose=False)
+    assert "give a Dataset with class_names" in line(lambda: evaluation.evaluate(some, train=DATA, test=DATA))
+
+
+def test_a_projection_of_images_without_a_label():
+    "D would know the real ones by that."
+    some = Dataset(PIXELS, np.where(np.arange(40) < 30, LABELS, -1))
+    said = "class_head='projection' needs a label for every image, 10 have none"
+    assert said in line(lambda: check_fit(some, class_head="projection", **FEW))
+    stream = tf.data.Dataset.from_tensor_slices((some.images, some.labels)).batch(20)
+    assert said in line(lambda: check_fit(stream, class_head="projection", steps=1))
+    assert check_fit(some, **FEW) and check_fit(DATA, class_head="projection", **FEW)
+
+
+@pytest.mark.parametrize("options", [dict(gradient_accumulation_steps=4), dict(loss_scale_factor=1024.0)])
+def test_optimizers_whose_steps_are_not_the_games(options):
+    gan = ACGAN(build_generator("tiny"), build_discriminator("tiny"))
+    for pair in ((keras.optimizers.Adam(**options), None), (None, keras.optimizers.SGD(**options))):
+        assert next(iter(options)) in line(lambda: gan.compile(*pair))  # noqa: B023
+
+
+def test_the_gradient_of_an_embedding_of_zero_is_finite():
+    discriminator = build_discriminator("tiny", class_head="d2d_ce")
+    with tf.GradientTape() as tape:
+        source, cosines, embeddings = discriminator(tf.zeros((4, 8, 8, 1)))
+        loss = d2d_ce_loss(cosines, embeddings, np.arange(4))
+    assert float(tf.reduce_max(tf.abs(embeddings))) == 0
+    assert all(np.isfinite(g).all() for g in tape.gradient(loss, discriminator.trainable_variables) if g is not None)
+
+
+def test_rungs_compare_trials_that_were_evaluated_equally_often():
+    with pytest.raises(ValueError, match="which differ in evaluate_every"):
+        sweeps._check_rungs((5, 10), 0.5, {"a": dict(evaluate_every=1), "b": dict(evaluate_every=5)})
