@@ -165,6 +165,17 @@ def judge_rates(folder):
     return {"last": float(together.optimizer.learning_rate), "rates": rates.tolist()}
 
 
+def zero_embedding(folder):
+    "Whether an embedding of zero stays zero and has a finite gradient."
+    import jax
+
+    from acgan_nb.heads import _unit
+
+    zeros = np.zeros((2, 3), "float32")
+    gradient = jax.grad(lambda x: (_unit(x) * np.float32([1, 2, 3])).sum())(zeros)
+    return [bool((np.asarray(_unit(zeros)) == 0).all()), bool(np.isfinite(gradient).all())]
+
+
 def errors(folder):
     found = []
     for options in (dict(devices=3), dict(devices=5), dict(devices=0)):

@@ -15,7 +15,7 @@ from acgan_nb.runs import load_run
 from acgan_nb.train import fit
 
 CHILD = Path(__file__).with_name("jax_child.py")
-CHECKS = ("one_step", "later_step", "resumed", "parallel", "compilations", "keras_fit", "judge_rates", "errors")
+CHECKS = ("one_step", "later_step", "resumed", "parallel", "compilations", "keras_fit", "judge_rates", "zero_embedding", "errors")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,10 @@ def cached(folder):
     cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache")}
     cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     return {**os.environ, **cache}
+
+
+def test_the_gradient_of_an_embedding_of_zero_is_finite(found):
+    assert found["zero_embedding"] == [True, True]
 
 
 @pytest.mark.parametrize("step", ["one_step", "later_step"])

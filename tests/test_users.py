@@ -32,7 +32,6 @@ from acgan_nb.data import Dataset, image_grid, load
 from acgan_nb.directory import RunDirectory
 from acgan_nb.evaluation import gan_train
 from acgan_nb.gan import ACGAN
-from acgan_nb.losses import d2d_ce_loss
 from acgan_nb.judges import Recipe, judge_for, load_judge, save_judge
 from acgan_nb.monitor import CollapseWarning
 from acgan_nb.models import build_discriminator, build_generator
@@ -1695,15 +1694,6 @@ def test_optimizers_whose_steps_are_not_the_games(options):
     gan = ACGAN(build_generator("tiny"), build_discriminator("tiny"))
     for pair in ((keras.optimizers.Adam(**options), None), (None, keras.optimizers.SGD(**options))):
         assert next(iter(options)) in line(lambda: gan.compile(*pair))  # noqa: B023
-
-
-def test_the_gradient_of_an_embedding_of_zero_is_finite():
-    discriminator = build_discriminator("tiny", class_head="d2d_ce")
-    with tf.GradientTape() as tape:
-        source, cosines, embeddings = discriminator(tf.zeros((4, 8, 8, 1)))
-        loss = d2d_ce_loss(cosines, embeddings, np.arange(4))
-    assert float(tf.reduce_max(tf.abs(embeddings))) == 0
-    assert all(np.isfinite(g).all() for g in tape.gradient(loss, discriminator.trainable_variables) if g is not None)
 
 
 def test_rungs_compare_trials_that_were_evaluated_equally_often():
