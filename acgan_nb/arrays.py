@@ -116,6 +116,8 @@ def as_labels(labels, count, num_classes=None):
         raise ValueError(f"labels must be ({count},) class ids, got shape {labels.shape}")
     if labels.dtype.kind == "f" and (labels == np.rint(labels)).all() and (abs(labels) < 2**31).all():
         labels = labels.astype("int64")
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise ValueError("labels contain NaN; the class id of an unlabelled image is -1")
     if labels.dtype.kind not in "iu":
         raise ValueError(f"labels must be integer class ids, got {labels.dtype}")
     top = np.inf if num_classes is None else num_classes - 1
@@ -131,7 +133,7 @@ def _label_array(labels):
     array = as_array(labels, "labels must be one list of class ids or names")
     if array.dtype == object or array.dtype.kind == "U" and isinstance(labels, (list, tuple)):
         if len({isinstance(label, str) for label in np.ravel(np.asarray(labels, object))}) > 1:
-            raise ValueError("labels must be all names or all class ids, not some of each")
+            raise ValueError("labels must be all names or all class ids, and none may be missing")
         array = as_array(array.tolist(), "labels must be one list of class ids or names")
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
@@ -245,8 +247,8 @@ def check_memory(what, *sizes):
     if not all(isinstance(size, Real) for size in sizes):
         return  # another check has to find that out
     if (size := math.prod(map(int, sizes))) > memory / 2:
-        has = f"this machine has {memory / 2**30:,.0f}"
-        raise ValueError(f"{what} would take {size / 2**30:,.0f} GiB; {has}")
+        has = f"more than half of this machine's {memory / 2**30:,.0f}"
+        raise ValueError(f"{what} would take {size / 2**30:,.0f} GiB, {has}")
 
 # %% ../nbs/api/30_arrays.ipynb #7c4c86f2
 def to_plain(value, name="a setting"):

@@ -19,7 +19,7 @@ from .hub import TENSORS, check_repository, hub_module, upload
 from .config import NEEDED, without_place
 from .settings import ROWS
 from .sources import write_png
-from .storage import one_line, set_variables, write_json
+from .storage import NOT_BY_NAME, one_line, set_variables, write_json
 from .tables import markdown, read_report, remarks_on, table
 
 # %% auto #0
@@ -87,13 +87,13 @@ Its {count} classes: {classes}.
 
 ```bash
 pip install "acgan_nb[hub] @ git+https://github.com/acgan-nb/acgan-nb"
-acgan sample hf://{name} --label {label}
+acgan sample hf://{name} --label {label}{option}
 ```
 
 ```python
 from acgan_nb.train import load_run
 
-run = load_run("hf://{name}")
+run = load_run("hf://{name}"{argument})
 images = run.sample({label!r}, count=16)  # uint8 (16, {height}, {width}, {channels})
 ```
 
@@ -101,7 +101,7 @@ images = run.sample({label!r}, count=16)  # uint8 (16, {height}, {width}, {chann
 """
 
 # %% ../nbs/api/38_card.ipynb #55b2891b
-def _head(name, config, step, license) -> str:
+def _head(name, config, step, license, truncation) -> str:
     height, width, channels = config["image_shape"]
     classes = ", ".join(map(plain, config["class_names"][:100]))
     label = next(filter(str.isdecimal, config["class_names"]), 0)  # decimal names are no ids
@@ -110,6 +110,8 @@ def _head(name, config, step, license) -> str:
         shape=f"{height}x{width}x{channels}", height=height, width=width, channels=channels,
         data=config["data"].replace("`", ""), count=len(config["class_names"]),
         classes=classes + ", ..." * (len(config["class_names"]) > 100),
+        option="" if truncation is None else f" --truncation {truncation:g}",
+        argument="" if truncation is None else f", truncation={truncation:g}",
     )  # fmt: skip
 
 # %% ../nbs/api/38_card.ipynb #ec778630
@@ -141,17 +143,20 @@ def _settings(name, config) -> str:
     names = dict.fromkeys(("arch", *NEEDED, *changed))
     rows = [["setting", "value"], *([f"`{key}`", plain(config[key])] for key in names)]
     versions = ", ".join(f"{key} {value}" for key, value in (config.get("versions") or {}).items())
+    again = f'`acgan train --config hf://{name}`, or `fit(config="hf://{name}")`'
+    if config["data"] in NOT_BY_NAME:
+        again = f'`fit(data, config="hf://{name}")` with the same data'
     notes = [
         f"- data: {config['images']:,} images, SHA-256 of pixels and labels `{config['fingerprint']}`",
         f"- machine: {plain(config.get('hardware', 'not recorded'))}; {plain(versions)}",
-        f"- again: `acgan train --config hf://{name}`, or `fit(config=\"hf://{name}\")`",
+        f"- again: {again}",
     ]
     return "\n".join(["", "## Training", "", markdown(rows), "", "All others are the defaults.", "", *notes, ""])
 
 # %% ../nbs/api/38_card.ipynb #2b991966
-def card(name: str, config: dict, step: int, report=None, license="unknown") -> str:
+def card(name: str, config: dict, step: int, report=None, license="unknown", truncation=None) -> str:
     "The model card of a run, in Markdown with the Hub's metadata in front."
-    return _head(name, config, step, license) + _measures(report) + _settings(name, config)
+    return _head(name, config, step, license, truncation) + _measures(report) + _settings(name, config)
 
 # %% ../nbs/api/38_card.ipynb #bf9c8017
 def _report_of(run):
@@ -182,7 +187,7 @@ def write_hub_folder(run, folder, name: str, license="unknown"):
     if report := _report_of(run):
         write_json(folder / "report.json", without_place(report, run.config))
         report = read_report(folder)
-    text = card(name, config, run.step, report, license)
+    text = card(name, config, run.step, report, license, run.truncation)
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 # %% ../nbs/api/38_card.ipynb #3b1b8f4e

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shlex
 import warnings
 from pathlib import Path
 
@@ -105,23 +106,6 @@ drawing_options = [
     click.option("--confidence", type=float, help="Resample until D gives the class this probability."),
 ]
 
-# %% ../nbs/api/26_cli.ipynb #7d64324d
-def save_images(images, labels, out, columns=10):
-    "Write one PNG grid, or CLASS/NNNNN.png files below a folder. Returns the path."
-    from acgan_nb.data import image_grid
-    from acgan_nb.sources import IMAGE_SUFFIXES, write_png
-    from acgan_nb.storage import expanded
-
-    out = expanded(out)
-    if out.suffix.lower() in set(IMAGE_SUFFIXES) - {".png"}:
-        raise ValueError(f"a grid is a PNG file, got {str(out)!r}")
-    if out.suffix.lower() == ".png":
-        write_png(out, image_grid(images, min(columns, len(images))))
-        return out
-    for i, (image, label) in enumerate(zip(images, labels)):
-        write_png(out / str(label) / f"{i:05d}.png", image)
-    return out
-
 # %% ../nbs/api/26_cli.ipynb #abe38e22
 @main.command("sample")
 @click.argument("run", type=_FOLDER)
@@ -135,14 +119,15 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     """Generate images with the trained RUN: one grid, or a folder of single images.
 
     RUN is a run directory, hf://USER/NAME on the Hugging Face Hub, or else a generator of the
-    package: digits, mnist, mnist_adc, cifar10, cifar10_16."""
+    package: digits, mnist, mnist_adc, cifar10, cifar10_50k, cifar10_16."""
     check_range("seed", seed, 0)
     for name, value in (("count", count), ("columns", columns)):
         check_range(name, value, 1, 2**16)
-    from acgan_nb.storage import as_file_name, expanded, find_run
+    from acgan_nb.data import check_save_images, save_images
+    from acgan_nb.storage import as_file_name, find_run
 
-    if out and next(expanded(out).glob("*/[0-9][0-9][0-9][0-9][0-9].png"), None):
-        raise FileExistsError(f"{str(out)!r} holds samples already; choose a new folder")
+    if out:
+        check_save_images(out)
     where = find_run(run)
     start_backend()
     from acgan_nb.arrays import ids_of
@@ -196,14 +181,14 @@ def _demo(runs, outdir, runtime):
 
     names = [folder_name(run) for run in runs]
     folders = dict(zip(names, map(find_run, runs)))
+    start_backend()
     check_demo(names, outdir)
     runtime = find_runtime(runtime)
-    start_backend()
     from acgan_nb.runs import load_run
 
     write_demo({name: load_run(where) for name, where in folders.items()}, outdir, runtime)
     sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in demo_sizes(outdir).items())
-    say(f"{sizes}\npython -m http.server --directory {outdir}")
+    say(f"{sizes}\npython -m http.server --directory {shlex.quote(str(outdir))}")
 
 # %% ../nbs/api/26_cli.ipynb #25421083
 @main.command("push")
@@ -239,17 +224,18 @@ real_options = [
 @click.option("--coordinate", default=0, show_default=True, help="Coordinate of z to sweep.")
 def _plot(run, data, data_dir, coordinate):
     "Plot RUN's training curves, real and generated images, and a sweep of one latent coordinate."
-    from acgan_nb.storage import check_run, replacing
+    from acgan_nb.storage import NOT_BY_NAME, check_run, check_writable, replacing
 
     check_run(run)
+    check_writable(run)
     start_backend()
     import matplotlib.pyplot as plt
 
     from acgan_nb import plots
-    from acgan_nb.storage import NOT_BY_NAME
     from acgan_nb.runs import load_run, run_data
 
     trained = load_run(run)
+    check_range("coordinate", coordinate, 0, trained.config["latent_dim"] - 1, whole=True)
 
     def figures():
         if trained.history["step"]:
@@ -314,13 +300,15 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
     if two_stage:
         try:
             report["two_stage"] = _two_stage(trained, judge, train, options["seed"])
-        except Exception as error:  # what is measured is not lost
+        except (Exception, KeyboardInterrupt) as error:  # what is measured is not lost
             failed = error
     try:
         page = save_report(trained, report, train)
     finally:  # if the disk is full, too
         say(summary(report))
     say(page)
+    if isinstance(failed, KeyboardInterrupt):
+        raise KeyboardInterrupt("interrupted; the report is written, without the two stages")
     if failed:
         raise failed
 
@@ -398,7 +386,7 @@ def _grid(ctx, param, texts):
 
 # %% ../nbs/api/26_cli.ipynb #372f4598
 def _rungs(ctx, param, text):
-    return text and [_value(word) for word in text.split(",")]
+    return None if text is None else [_value(word) for word in text.split(",")]
 
 
 def _value(word):

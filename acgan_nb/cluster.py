@@ -163,7 +163,8 @@ def run_tasks(ray, submit: dict, jobs: int, board) -> dict:
                 errors[name] = error_line(ray, task)
                 board.finish(name, errors[name] or "finished")
             for name in running.values():
-                board.draw(name)
+                if RunDirectory(board.outdir / name).history_path.exists():  # it has begun
+                    board.draw(name)
     finally:
         _cancel(ray, list(running))
         board.close()

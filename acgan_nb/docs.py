@@ -18,6 +18,7 @@ from pathlib import Path
 from execnb.nbio import mk_cell
 from fastcore.docments import docments
 from nbdev.config import get_config
+from nbdev.doclinks import patch_name
 from nbdev.process import Processor
 
 from ._modidx import d as SITE
@@ -298,10 +299,19 @@ def _of_module(module, name):
 def _source_url(module, name) -> str:
     "Where the repository defines a symbol; empty if it does so elsewhere."
     path, about = Path(find_spec(module).origin), SITE["settings"]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if getattr(node, "name", None) == name.rpartition(".")[2]:
-            return f"{about['git_url']}/blob/{about['branch']}/acgan_nb/{path.name}#L{node.lineno}"
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for inner, own in _named(node):
+            if own == name:
+                return f"{about['git_url']}/blob/{about['branch']}/acgan_nb/{path.name}#L{inner.lineno}"
     return ""
+
+
+def _named(node):
+    "(node, dotted name) of a function, a patched method, or a class and its methods."
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        yield node, patch_name(node)
+        members = node.body if isinstance(node, ast.ClassDef) else ()
+        yield from ((m, f"{node.name}.{m.name}") for m in members if isinstance(m, ast.FunctionDef))
 
 # %% ../nbs/api/27_docs.ipynb #dff14d40
 _NAME = re.compile(r"(?<!\[)`([A-Za-z_][\w.]*)(\(\))?`(?!\])")

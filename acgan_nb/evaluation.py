@@ -21,8 +21,7 @@ from .fidelity import check_installed, fidelity_scores
 from .lite0 import imagenet_accuracy
 from .sampling import class_probabilities, generate, interpolate
 from .judges import Judge, RECIPES, judge_for, load_judge, recipe_for, train_judges
-from .runs import Run
-from .plan import real_images
+from .runs import Run, run_data
 from .settings import EVALUATION, check_range, complete, nearest
 from .storage import digest, folder_name, read_json, results_folder
 
@@ -331,8 +330,8 @@ def _check_same_data(train: Dataset, test: Dataset, run: Run):
 # %% ../nbs/api/22_evaluation.ipynb #7bc3ceae
 def _real_images(run: Run, train: Dataset | None, test: Dataset | None, data_dir):
     "(all training images, the labelled ones, the labelled test images); by default those of the run."
-    images = real_images(run, "train", train, data_dir)
-    test = real_images(run, "test", test, data_dir)
+    images = run_data(run, "train", data_dir, train)
+    test = run_data(run, "test", data_dir, test)
     train, test = (data.subset(range(data.num_classes)) for data in (images, test))
     _check_same_data(train, test, run)
     return images, train, test
@@ -427,7 +426,7 @@ def _shares(generated: dict, real: dict) -> dict:
 # %% ../nbs/api/22_evaluation.ipynb #63df5ec1
 def _all_judges(train: Dataset, test: Dataset, samples: Dataset) -> list[dict]:
     "Accuracy of each shipped judge of this data set on real and on generated images."
-    judges = [load_judge(name) for name, recipe in RECIPES.items() if recipe.data == train.name.partition(":")[0]]
+    judges = [load_judge(name) for name, recipe in RECIPES.items() if recipe.data == train.builder_name]
     return [
         {
             "name": j.name,

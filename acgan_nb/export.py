@@ -73,7 +73,7 @@ def _format_of(path) -> str:
     suffixes = {about.suffix: name for name, about in FORMATS.items()}
     if (suffix := path.suffix.lower()) not in suffixes:
         known = ", ".join(filter(None, suffixes))
-        raise ValueError(f"path must end in {known} or be a folder, got {str(path)!r}")
+        raise ValueError(f"path must end in {known}, or have no suffix (a folder), or give the format; got {str(path)!r}")
     return suffixes[suffix]
 
 # %% ../nbs/api/29_export.ipynb #850ffb3b
@@ -220,16 +220,20 @@ _WRITERS = {
 }
 
 # %% ../nbs/api/29_export.ipynb #150653b8
+def _check_backend(format):
+    import keras
+
+    if format != "keras" and (backend := keras.backend.backend()) != "tensorflow":
+        raise ValueError(f"{format} is written with KERAS_BACKEND=tensorflow, not with {backend}")
+
+
 def export_generator(run, path, format: str | None = None) -> Path:
     """Write the averaged generator of a `Run` (see there), by itself; returns the path.
 
     Inputs `z` (B, latent_dim) float32 and `labels` (B,) int32, output (B, H, W, C) float32.
     `ValueError`, `ImportError` or `OSError` in one line, before any work."""
-    import keras
-
     path, format = expanded(path), check_export(path, format)
-    if format != "keras" and (backend := keras.backend.backend()) != "tensorflow":
-        raise ValueError(f"{format} is written with KERAS_BACKEND=tensorflow, not with {backend}")
+    _check_backend(format)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
         made = Path(folder) / (path.stem + FORMATS[format].suffix)
@@ -290,7 +294,8 @@ def _install_runtime(live, cache, built):
         command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode:
-            why = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+            lines = done.stderr.strip().splitlines()
+            why = next((x for x in lines if not x.lower().startswith("npm warn")), "no reason given")
             raise OSError(f"npm could not install {name} ({why}); {other}")
         (made := Path(folder, "made")).mkdir()
         for file in RUNTIME:
@@ -306,9 +311,12 @@ def check_demo(names, outdir):
     "One line if generators of these names cannot be written to this folder, or it holds other files."
     outdir = expanded(outdir)
     for name in names:
-        if names.count(name) > 1 or name in ("page", "runtime"):
+        if name in ("page", "runtime"):
+            raise ValueError(f"a demo has no room for a run called {name!r}: rename its folder")
+        if names.count(name) > 1:
             raise ValueError(f"each run needs a folder name of its own, got {', '.join(names)}")
     _check_converter("onnx")
+    _check_backend("onnx")
     check_writable(outdir)
     if outdir.resolve() == Path.cwd():
         raise FileExistsError(f"outdir {str(outdir)!r} is the working directory; choose a new folder")
@@ -327,10 +335,9 @@ def _write_generator(run, folder, runtime_bytes):
     folder.mkdir()
     bytes = export_generator(run, folder / "model.onnx").stat().st_size
     names, c = run.config["class_names"], run.config
-    directions, shares = latent_directions(run.generator, min(5, c["latent_dim"]))
-    about = dict(class_names=names, image_shape=c["image_shape"], latent_dim=c["latent_dim"])
-    about |= dict(latent=c["latent"], step=run.step, bytes=bytes, runtime_bytes=runtime_bytes)
-    about |= dict(directions=directions.round(6).tolist(), shares=shares.round(6).tolist())
+    directions, _ = latent_directions(run.generator, min(5, c["latent_dim"]))
+    about = dict(image_shape=c["image_shape"], latent_dim=c["latent_dim"], latent=c["latent"])
+    about |= dict(bytes=bytes, runtime_bytes=runtime_bytes, directions=directions.round(6).tolist())
     (folder / "model.json").write_text(json.dumps(about), encoding="utf-8")
     n = min(len(names), 10)  # a class per column, a latent vector per row
     images = generate(run.generator, run.latents(n, seed=1).repeat(n, axis=0), np.tile(range(n), n))
@@ -364,7 +371,7 @@ def write_demo(runs: dict, outdir, runtime=None) -> Path:
     """A static folder in which the generators of {name: Run} work in a browser; returns its page.
 
     `runtime`: the folder of ONNX Runtime Web, if it is not to be found or installed.
-    `ImportError` or `OSError` in one line, before any work."""
+    `ValueError`, `ImportError` or `OSError` in one line, before any work."""
     outdir = expanded(outdir)
     check_demo(list(runs), outdir)
     runtime = find_runtime(runtime)

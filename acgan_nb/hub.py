@@ -17,7 +17,7 @@ __all__ = []
 
 # %% ../nbs/api/37_hub.ipynb #4b308910
 ADDRESS = re.compile(r"hf:/{1,2}(?P<name>[^/@]+/[^/@]+)(@(?P<revision>[^@]+))?")
-NAME = re.compile(r"(?!.*(\.\.|--))\w[\w.-]{0,94}\w?/\w[\w.-]{0,94}\w?", re.ASCII)
+NAME = re.compile(r"(?!.*(\.\.|--))\w([\w.-]{0,94}\w)?/\w([\w.-]{0,94}\w)?", re.ASCII)
 
 
 def is_address(name) -> bool:
@@ -98,7 +98,7 @@ FILES = "config.json", TENSORS, "history.csv", REPORT
 
 
 def cache_folder(name: str = "hub") -> Path:
-    "Where fetched files are kept: by default runs."
+    "A folder of the package's cache; `hub` holds fetched runs."
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "acgan_nb" / name
 
 # %% ../nbs/api/37_hub.ipynb #d5f1c57f

@@ -427,7 +427,7 @@ def recipe_for(data: Dataset) -> Recipe:
     234
     """
     for recipe in RECIPES.values():
-        if recipe.data == data.name.partition(":")[0] and recipe.start is None:
+        if recipe.data == data.builder_name and recipe.start is None:
             return recipe
     side = min(*data.image_shape[:2], 64)
     widths, steps = ((32, 64), 400) if side <= 16 else ((16, 32, 64), 1500)
@@ -439,7 +439,7 @@ def shipped_judge(data: Dataset) -> str | None:
     "Name of the shipped judge of this data set, nearest in image size; None if none fits."
     side = data.images.shape[1]
     for name in sorted(RECIPES, key=lambda name: abs(RECIPES[name].size - side)):
-        if RECIPES[name].data == data.name.partition(":")[0] and _is_of(read_json(FROZEN / f"{name}.json"), data):
+        if RECIPES[name].data == data.builder_name and _is_of(read_json(FROZEN / f"{name}.json"), data):
             return name
 
 

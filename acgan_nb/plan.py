@@ -23,9 +23,7 @@ import numpy as np
 from .architectures import arch_for, architecture_of, check_sides, network_size
 from .arrays import to_plain
 from .config import own_version, recorded, versions_of
-from .data import Dataset, check_batch_size, check_outside
-from .stream import Stream, image_digest, is_streamable
-from .data import load
+from .data import Dataset, check_batch_size, check_outside, from_arrays, load
 from .devices import check_backend, check_devices, data_parallel, has_bfloat16, has_gpu
 from .directory import RunDirectory
 from .judges import Judge, load_judge
@@ -33,10 +31,10 @@ from .models import check_linear
 from .monitor import possible_pairs
 from .settings import ROWS, Settings, as_size, check_range, check_value_range
 from .settings import not_installed, settings_from
-from .runs import run_data
-from .sources import find_folder, resize, shape_note
+from .sources import resize, shape_note
 from .storage import NOT_BY_NAME, read_settings
 from .start import Start, check_source, kept_start, load_start
+from .stream import Stream, image_digest, is_streamable
 
 # %% auto #0
 __all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
@@ -108,31 +106,6 @@ def _resized(data: Dataset, size, framing) -> Dataset:
     reading = {**data.reading, "framing": framing} if note else data.reading
     notes = (*data.notes, note) if note else data.notes
     return replace(data, images=images, notes=notes, reading=reading)
-
-# %% ../nbs/api/19_plan.ipynb #d57245a2
-def from_arrays(data, class_names=None, value_range=None) -> Dataset:
-    "A Dataset of (images, labels); `ValueError` for anything else, such as the two splits of Keras' `load_data`."
-    if not (isinstance(data, (tuple, list)) and len(data) == 2):
-        kind = f"{type(data).__module__}.{type(data).__qualname__}".removeprefix("builtins.")
-        wanted = "data must be a name, a folder, (images, labels), a Dataset of acgan_nb, or a stream of batches"
-        raise ValueError(f"{wanted} (tf.data.Dataset or PyDataset), got {kind}")
-    if all(isinstance(part, (tuple, list)) and len(part) == 2 and np.ndim(part[0]) > 2 for part in data):
-        raise ValueError("data are two splits, (images, labels) each: pass the first, such as load_data()[0]")
-    return Dataset(*data, class_names, value_range=value_range)
-
-# %% ../nbs/api/19_plan.ipynb #d57245a3
-def real_images(run, split="train", data=None, data_dir=None) -> Dataset:
-    "Real images to compare a run with: a Dataset, a name, a folder or (images, labels); None: those of the run."
-    if data is None or isinstance(data, (str, os.PathLike)):
-        return run_data(run, split, data_dir, data)
-    if isinstance(data, Stream) or is_streamable(data):
-        raise ValueError("an evaluation compares images in memory: give (images, labels), not a stream of batches")
-    if isinstance(data, Dataset):
-        return data
-    if run.config.get("classes"):
-        raise ValueError("this run was trained on some of the classes: give a Dataset with class_names")
-    arrays = run.config["data"] in NOT_BY_NAME  # which had this range; files have another one
-    return from_arrays(data, run.config["class_names"], run.config.get("value_range") if arrays else None)
 
 # %% ../nbs/api/19_plan.ipynb #d57245a1
 def _configuration(data, arch, settings: dict) -> dict:
@@ -244,16 +217,15 @@ def _batch_size(data, given, replays) -> int:
 # %% ../nbs/api/19_plan.ipynb #fb521981
 def _check_labelled(class_head, data):
     "`ValueError` for a projection of images without a label: D would know real ones by that."
-    count = data.count if isinstance(data, Stream) else len(data)
-    if class_head == "projection" and (unlabelled := count - data.class_counts.sum()):
-        raise ValueError(f"class_head='projection' needs a label for every image, {unlabelled:,} have none")
+    if class_head == "projection" and data.unlabelled:
+        raise ValueError(f"class_head='projection' needs a label for every image, {data.unlabelled:,} have none")
 
 # %% ../nbs/api/19_plan.ipynb #fb521980
 def _how_read(data, s) -> dict:
     "`framing` and `value_range` of the images as they are, for config.json."
     reading = getattr(data, "reading", {})  # of a Dataset; a stream has a `value_range`
     values = reading.get("value_range", getattr(data, "value_range", None))
-    if data.name not in NOT_BY_NAME and find_folder(data.name) is None:
+    if data.name not in NOT_BY_NAME and not os.path.isabs(data.name):
         values = s.value_range  # a name, by which images are loaded that need none
     values = check_value_range(s.value_range if values is None else values)
     return dict(framing=reading.get("framing", s.framing), value_range=values and list(values))

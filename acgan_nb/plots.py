@@ -298,6 +298,12 @@ def labelled_sheet(sheet, rows=(), columns=None, width=9.0):
     ax.spines[:].set_visible(False)
     return fig
 
+# %% ../nbs/api/21_plots.ipynb #aa180034
+def save_sheet(path, images, columns, times=1):
+    "Images uint8 (N, H, W, C), `columns` to a row, in one file; each pixel `times` as wide and high."
+    sheet = image_grid(images, columns).repeat(times, axis=0).repeat(times, axis=1).squeeze()
+    plt.imsave(path, sheet, cmap="gray", vmin=0, vmax=255)
+
 # %% ../nbs/api/21_plots.ipynb #44cc361a
 def _walk_latents(run: Run, walks: int, steps: int, spherical: bool, seed: int):
     "z (walks * steps, latent_dim), on lines or arcs between random ends."

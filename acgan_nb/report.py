@@ -16,7 +16,7 @@ import numpy as np
 from . import metrics, plots
 from .data import Dataset
 from .directory import RunDirectory
-from .runs import Run
+from .runs import Run, run_data
 from .sources import png_url
 from .storage import replacing, write_json
 from .tables import markdown, remarks_on, table
@@ -187,7 +187,7 @@ def html_page(run: Run, report: dict, train: Dataset) -> str:
 def save_report(run: Run, report: dict, train: Dataset) -> Path:
     """Write the report as .json and .html into the run's directory; returns the page's path.
 
-    `train`: real images for the figures. The files are named by the way in which `run` was loaded:
+    `train`: real images for the figures, as `evaluate` takes them. The files are named by the way in which `run` was loaded:
     `report.json`, `report_best.json`, `report_truncation_1.5.json` and so on.
 
     >>> from acgan_nb import load, load_pretrained
@@ -199,9 +199,10 @@ def save_report(run: Run, report: dict, train: Dataset) -> Path:
     """
     if run.outdir is None:
         raise ValueError("this run has no directory to hold its report: train it with an outdir")
+    train = run_data(run, data=train)
     path = RunDirectory(run.outdir).report_path(run.best, run.truncation, run.confidence)
-    path.with_suffix(".html").unlink(missing_ok=True)  # of an earlier report
     write_json(path, report)
+    path.with_suffix(".html").unlink(missing_ok=True)  # of an earlier report
     page = html_page(run, report, train)
     with replacing(path.with_suffix(".html")) as file:
         file.write(page.encode(errors="backslashreplace"))

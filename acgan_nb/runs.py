@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from fastcore.basics import patch
 from .arrays import as_array, as_images, check_memory, ids_of
 from .card import load_tensors, push
 from .config import check_same
-from .data import Dataset, html_sheet, load
+from .data import Dataset, from_arrays, html_sheet, load
 from .directory import RunDirectory, step_of_sheet
 from .export import export_generator
 from .gan import ACGAN, adam
@@ -30,6 +31,7 @@ from .sampling import invert as invert_images
 from .settings import check_range, nearest, pick
 from .storage import NOT_BY_NAME, check_own, check_run, load_variables, pretrained_names
 from .storage import replacing, results_folder, save_variables
+from .stream import Stream, is_streamable
 
 # %% auto #0
 __all__ = ['Run', 'build_gan', 'load_run', 'run_data', 'export_run', 'load_pretrained']
@@ -291,16 +293,32 @@ def _with_sampling(run, truncation, confidence):
 
 # %% ../nbs/api/17_runs.ipynb #0cd41c93
 def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Dataset:
-    """The data set of a run, loaded again; warns if it is not what the run was trained on.
+    """Real images for a run: those it was trained on, or their test split, loaded again.
 
-    `data`: the name or folder, if it has moved. `ValueError` for a run on arrays or a stream, which
-    have no name.
+    `data`: others in their place: a name or folder (as when it has moved), (images, labels) or a
+    Dataset. Warns if a name or folder gives other training images than the run's. `ValueError` for
+    a stream, and without `data` for a run on arrays or a stream, which have no name.
 
     >>> run_data(load_pretrained("digits"), "test").images.shape
     (359, 8, 8, 1)
     """
+    if data is None or isinstance(data, (str, os.PathLike)):
+        return _load_data(run, split, data_dir, data)
+    if isinstance(data, Stream) or is_streamable(data):
+        raise ValueError("an evaluation compares images in memory: give (images, labels), not a stream of batches")
+    if isinstance(data, Dataset):
+        return data
+    if run.config.get("classes"):
+        raise ValueError("this run was trained on some of the classes: give a Dataset with class_names")
+    arrays = run.config["data"] in NOT_BY_NAME  # which had this range; files have another one
+    return from_arrays(data, run.config["class_names"], run.config.get("value_range") if arrays else None)
+
+
+def _load_data(run, split, data_dir, name):
+    "The images of this name or folder (None: the run's) in the run's size, channels and classes."
     c = run.config
-    if (name := data or c["data"]) in NOT_BY_NAME:
+    name = c["data"] if name is None else name
+    if name in NOT_BY_NAME:
         raise ValueError(f"this run was trained on {NOT_BY_NAME[name]}, which cannot be loaded by name")
     *size, channels = c["image_shape"]
     options = dict(classes=c["class_names"], size=size, channels=channels, data_dir=data_dir)
@@ -309,7 +327,7 @@ def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Datase
         options["value_range"] = c.get("value_range")
     found = load(name, split, **options)
     if split == "train" and found.fingerprint != c["fingerprint"]:
-        warnings.warn(f"{str(name)!r} here is not the data this run was trained on", stacklevel=2)
+        warnings.warn(f"{str(name)!r} here is not the data this run was trained on", stacklevel=3)
     return found
 
 # %% ../nbs/api/17_runs.ipynb #8c1333b1
@@ -397,7 +415,8 @@ def load_pretrained(
 ) -> Run:
     """The shipped run of this name; `ValueError` if there is none.
 
-    `name`: one of `pretrained_names()`: digits, mnist, mnist_adc, cifar10, cifar10_16.
+    `name`: one of `pretrained_names()`: digits, mnist, mnist_adc, cifar10,
+    cifar10_50k, cifar10_16.
 
     >>> load_pretrained("mnist").sample(7, count=16).shape
     (16, 28, 28, 1)

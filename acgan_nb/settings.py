@@ -425,7 +425,7 @@ def _check_combinations(s: Settings):
         check_value_range(s.value_range)
     if s.size is not None:
         as_size(s.size)
-    if s.init is not None and not isinstance(s.init, (str, os.PathLike)):
+    if s.init is not None and not (isinstance(s.init, (str, os.PathLike)) and str(s.init)):
         raise ValueError(f"init must be a run directory or a name, got {s.init!r:.60}")
     if s.on_collapse == "stop" and s.evaluate_every is None:
         raise ValueError("on_collapse='stop' needs evaluate_every: evaluations see a collapse")

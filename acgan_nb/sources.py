@@ -105,12 +105,12 @@ def resize(images, size, framing="crop"):
     size = size(*images.shape[1:3]) if callable(size) else size
     if size is None or images.shape[1:3] == (size := _pair(size)):
         return images
-    _check_memory(len(images), size)
+    _check_memory(len(images), size, images.shape[-1])
     return stack([framed(picture(i), size, framing) for i in images])
 
 
-def _check_memory(count, size):
-    check_memory(f"{count} images of {size[0]}x{size[1]}", count, *size, 3)
+def _check_memory(count, size, channels=3):
+    check_memory(f"{count} images of {size[0]}x{size[1]}", count, *size, channels)
 
 # %% ../nbs/api/02_sources.ipynb #78e7fdd9
 def with_channels(images, channels: int):

@@ -159,7 +159,7 @@ def _scan(self: Stream):
     labels = as_labels(np.concatenate(labels), len(digests), self.num_classes or len(digests))
     self.class_names = self.class_names or number_names(labels)
     self.class_counts = np.bincount(labels[labels >= 0], minlength=self.num_classes)
-    self.count, self.steps_per_epoch = len(labels), len(labels) // self.batch_size
+    self.unlabelled, self.steps_per_epoch = int(np.sum(labels < 0)), len(labels) // self.batch_size
     text = repr(self.image_shape).encode() + b"".join(sorted(digests))
     self.fingerprint = hashlib.sha256(text).hexdigest()
 

@@ -20,8 +20,7 @@ from fastcore.basics import patch
 
 from .arrays import class_ids, to_plain
 from .cluster import ProgressBoard, check_capacity, check_ray, check_resources
-from .cluster import ray_session
-from .cluster import error_line, ray_task, run_tasks
+from .cluster import error_line, ray_session, ray_task, run_tasks
 from .data import Dataset
 from .directory import RunDirectory
 from .evaluation import evaluate as evaluate_run
@@ -32,7 +31,7 @@ from .settings import ROWS, check_range, settings_from
 from .storage import expanded, locked, read_json, write_json
 from .tables import aligned, compare
 from .train import fit
-from .trials import check_all, load_for_trials, make_folders, name_trials
+from .trials import check_all, load_for_trials, make_folders, name_trials, show_notes
 
 # %% auto #0
 __all__ = ['PRESETS', 'split_classes', 'sweep', 'summary', 'splits', 'Ensemble', 'load_ensemble']
@@ -276,6 +275,7 @@ def sweep(
     check_resources(cpus, gpus, retries, jobs)
     trials = _with_rungs(name_trials(trials, common), rungs, keep)
     data = load_for_trials(data, outdir, trials, common.get("arch"), size, data_dir)
+    show_notes(data, verbose)
     steps, options, test = check_all(data, trials, evaluate, gpus, data_dir)
     make_folders(outdir := expanded(outdir).resolve(), [outdir / name for name in trials])
     with locked(outdir), ray_session() as ray:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .settings import check_choice
-from .storage import expanded, folder_name, read_json, write_rows
+from .storage import expanded, folder_name, read_json, results_folder, write_rows
 
 # %% auto #0
 __all__ = ['MEASURE_ROWS', 'MEASURES', 'table', 'markdown', 'summary', 'compare', 'over_seeds', 'welch', 'significance']
@@ -210,7 +211,7 @@ def read_report(folder: Path) -> dict:
     "report.json of a run directory; one line if there is none, or none of this version."
     path = folder / "report.json"
     if not path.exists():
-        raise FileNotFoundError(f"no report in {str(folder)!r}; run acgan evaluate {folder}")
+        raise FileNotFoundError(f"no report in {str(folder)!r}; run acgan evaluate {shlex.quote(str(folder))}")
     return read_json(path, _checked)
 
 
@@ -331,6 +332,18 @@ def seed_lines(found: dict) -> list[list[str]]:
     mean = ["mean ± sd", *(mean_and_std(found[key], form) for key, form in forms.items())]
     lines = [list(line) for line in zip(*columns)]
     return lines + [[f"**{cell}**" for cell in mean]] * (len(lines) > 1)
+
+# %% ../nbs/api/35_tables.ipynb #ec082f3b
+def total_steps(folder) -> int:
+    """Steps of a committed run and of those that it continues (`init`), one after the other.
+
+    >>> from acgan_nb.storage import results_folder
+    >>> total_steps(results_folder("cifar10") / "continued")
+    43000
+    """
+    config = read_json(Path(folder) / "config.json")
+    before = config.get("init") and results_folder().parent / config["init"]
+    return config["steps"] + (total_steps(before) if before else 0)
 
 # %% ../nbs/api/35_tables.ipynb #6261ad60
 MEASURES = "gan_test", "gan_train", "frechet_distance", "precision", "recall", "ms_ssim"

@@ -54,7 +54,10 @@ class Command(click.Command):
 # %% ../nbs/api/31_terminal.ipynb #ddb17f72
 def comma_separated(text) -> list[str]:
     "`3, cat` -> ['3', 'cat']; a value that holds a comma is in double quotes."
-    return [value.strip() for value in next(csv.reader([text], skipinitialspace=True))]
+    try:
+        return [value.strip() for value in next(csv.reader([text], skipinitialspace=True))]
+    except csv.Error as error:  # e.g. a line break
+        raise ValueError(f"{text!r:.60} is no list with commas: {error}") from None
 
 # %% ../nbs/api/31_terminal.ipynb #a3f8f842
 def setting_option(row):
@@ -71,7 +74,7 @@ def setting_option(row):
     elif row.kind is bool:
         look["is_flag"] = True
     elif row.kind is list:
-        look["callback"] = lambda ctx, param, text: comma_separated(text) if text else None
+        look["callback"] = lambda ctx, param, text: None if text is None else comma_separated(text)
     else:
         look["type"] = click.Choice(row.choices) if row.choices else row.kind
     return click.option(*flags, row.name, **look)
@@ -134,6 +137,7 @@ _KEPT = {  # by a command that is interrupted
     "train": "what was saved last is kept, the same command goes on from there",
     "evaluate": "there is no new report",
     "plot": "the plots named above are written",
+    "sample": "the images that were written are kept",
     "sweep": "what its trials have saved is kept, the same command goes on from there",
 }
 _KEPT["splits"] = _KEPT["sweep"]

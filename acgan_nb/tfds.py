@@ -119,8 +119,8 @@ def _open_split(builder, name, split):
         raise ValueError(f"{name} has the splits {listed(splits)}, not {split!r}") from error
 
 # %% ../nbs/api/41_tfds.ipynb #0e7caf7e
-def _collect(examples, size, static, framing="crop"):
-    "A finite `tf.data.Dataset` of single examples -> images, labels, note; `static`: of one shape."
+def _collect(examples, size, static, framing="crop", count=0):
+    "A finite `tf.data.Dataset` of `count` single examples (0: unknown) -> images, labels, note; `static`: of one shape."
     sizes, parts = [], []
     if static:
         parts = list(examples.batch(1024).as_numpy_iterator())
@@ -128,6 +128,7 @@ def _collect(examples, size, static, framing="crop"):
         size = common_size(sizes, size)
     else:
         size = common_size((i.shape[1::-1] for i, _ in examples.as_numpy_iterator()), size)
+        check_memory(f"{count:,} images", count, *(size or (0,)), 3)
         for image, label in examples.as_numpy_iterator():
             sizes.append(image.shape[1::-1])
             parts.append((framed(picture(image), size, framing), label))
@@ -169,11 +170,13 @@ def read_tfds(
     examples = _open_split(builder, name, split).map(lambda row: (row["image"], row["label"]))
     examples = _of_classes(examples, None if classes is None else class_ids(classes, names))
     shape = builder.info.features["image"].shape
-    if (static := None not in shape) and classes is None:
+    static, count = None not in shape, 0
+    if classes is None:
         count = builder.info.splits[split].num_examples
+    if static:
         check_memory(f"{count:,} images of {name!r}", count, *shape)
     try:
-        images, labels, note = _collect(examples, size, static, framing)
+        images, labels, note = _collect(examples, size, static, framing, count)
     except tf.errors.OpError as error:  # what the pipeline raises for a file it cannot read
         reason = error.message.partition("\n")[0]
         raise OSError(f"cannot read {name!r} in {builder.data_dir}: {reason:.150}") from error

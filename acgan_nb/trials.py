@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .arrays import to_plain
-from .config import NOTES
+from .config import NOTES, is_config
 from .data import Dataset, check_outside, load
 from .directory import RunDirectory
 from .evaluation import check_classes, check_evaluation, compute_measures
@@ -26,7 +26,7 @@ from .plan import as_dataset, check_fit, check_shared
 from .settings import PLAIN, ROWS, check_choice, check_range, rows_of
 from .storage import NOT_BY_NAME, as_file_name, check_no_link, check_own, expanded
 from .storage import read_json, read_rows, write_json, write_rows
-from .config import is_config
+from .stream import Stream, is_streamable
 from .tables import MEASURES
 from .train import fit
 
@@ -70,7 +70,7 @@ def name_trials(trials, common: dict) -> dict:
         raise ValueError("there is no trial")
     for name, settings in trials.items():
         if not re.fullmatch(r"\w[^/\\]{0,199}", str(name)):
-            text = f"{str(name)!r:.60} cannot be one"
+            text = f"{str(name)!r:.60} cannot be one: at most 200 characters, and no slash"
             raise ValueError(f"a trial's name becomes a folder's, and {text}")
         if not isinstance(settings, dict):
             raise ValueError(f"a trial must be a dict of settings, got {settings!r:.60}")
@@ -109,11 +109,16 @@ def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dic
 # %% ../nbs/api/24_trials.ipynb #7912e927
 def load_for_trials(data, outdir, trials: dict, arch=None, size=None, data_dir=None) -> Dataset:
     "The data as `fit` would load them with the settings of these trials, which must agree on how pixels are read."
-    check_outside(outdir, data)
-    data, _ = as_dataset(data, arch, size=size, data_dir=data_dir, **_agreed(trials))
-    if not isinstance(data, Dataset):
+    if isinstance(data, Stream) or is_streamable(data):
         raise ValueError("trials need a data set in memory, got a stream of batches")
-    return data
+    check_outside(outdir, data)
+    return as_dataset(data, arch, size=size, data_dir=data_dir, **_agreed(trials))[0]
+
+
+def show_notes(data: Dataset, verbose: bool):
+    "What was done to the images when they were loaded, as `fit` says it."
+    for note in data.notes if verbose else ():
+        tqdm.write(note)
 
 
 def _agreed(trials: dict) -> dict:
@@ -297,6 +302,7 @@ def run_trials(
     classes, arch = common.pop("classes", None), common.get("arch")
     trials, seeds = name_trials(trials, common), _check_seeds(seeds)
     data = load_for_trials(data, outdir, trials, arch, size, data_dir).subset(classes)
+    show_notes(data, verbose)
     check_range("samples", samples, data.num_classes * images_for(_PAIRS), whole=True)
     runs, configs = _with_seeds(trials, seeds), check_trials(data, trials)
     test = load_test_split(data, data_dir, next(iter(trials.values())))  # read as `data` was

@@ -25,6 +25,7 @@ from PIL import Image
 import acgan_nb
 from acgan_nb.cli import main
 from acgan_nb.settings import ROWS
+from acgan_nb.tables import total_steps
 
 ROOT = Path(__file__).parents[1]
 CONFIG = configparser.ConfigParser()
@@ -316,6 +317,14 @@ def test_links_lead_to_sections(site, page):
         assert section.lower() in anchors(site, target), (address, section)
 
 
+def test_nothing_is_imported_or_assigned_for_nothing():
+    "In the package, its notebooks and its tests; nor is a name used that does not exist."
+    rules, where = "F401,F821,F841", ["acgan_nb", "nbs", "tests", "benchmarks", "setup.py"]
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", rules, *where]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_one_way(module):
     allowed = MODULES[: MODULES.index(module)]
@@ -440,7 +449,7 @@ def test_readme_names_what_there_is():
     assert len(lines) > 10 and ROWS["batch_size"].default == 100  # 100 epochs of CIFAR-10: 50,000 steps
 
 
-LIVE = {"index.ipynb": "mnist_adc", "experiments/mnist.ipynb": "mnist", "experiments/cifar10.ipynb": "cifar10"}
+LIVE = {"index.ipynb": "mnist_adc", "experiments/mnist.ipynb": "mnist", "experiments/cifar10.ipynb": "cifar10_50k"}
 
 
 @pytest.mark.parametrize("page", LIVE)
@@ -466,7 +475,7 @@ def test_live_generator_of_a_page_is_written_with_the_site(page, site):
 
 REPORTS = {f"`{name}`": f"{name}/report" for name in ("digits", "mnist", "mnist_adc", "cifar10")}
 REPORTS |= {"`mnist_adc`, resampled": "mnist_adc/report_confidence_0.8"}
-REPORTS |= {"`cifar10`, seed 1 continued": "cifar10/continued/report"}
+REPORTS |= {"`cifar10_50k`": "cifar10_50k/report"}
 
 
 @pytest.mark.parametrize("title", REPORTS)
@@ -491,8 +500,8 @@ def test_numbers_of_readme_and_home_page_are_those_of_the_reports(title):
         title += f", {len(seeds)} seeds"
     for key in ("gan_train", "frechet_distance", "ms_ssim"):
         cells[key] += f" ({real[key]:{forms[key]}})"
-    before = json.loads((ROOT / "results/cifar10/seed_1/config.json").read_text())["steps"] if "continued" in title else 0
-    row = f" | {before + report['run']['step']:,.0f} | {' | '.join(cells.values())} |"
+    steps = total_steps(path.parent)
+    row = f" | {steps:,} | {' | '.join(cells.values())} |"
     assert f"| {title}{row}" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert row in (NBS / "index.ipynb").read_text(encoding="utf-8")
 
@@ -529,14 +538,16 @@ def test_results_can_be_traced():
         assert float(rows[-1].split(",")[0]) == config["steps"]
 
 
-def test_a_continued_run_starts_from_the_weights_of_the_seed_it_names():
+@pytest.mark.parametrize("name, start", [("cifar10/continued", "cifar10/seed_1"), ("cifar10_50k", "cifar10/continued")])
+def test_a_continued_run_starts_from_the_weights_of_the_run_it_names(name, start):
     from acgan_nb.runs import load_run
     from acgan_nb.start import load_start
 
-    folder = ROOT / "results/cifar10/continued"
+    folder = ROOT / "results" / name
     config = load_run(folder).config
-    assert config["init"] == "results/cifar10/seed_1"
-    assert config["init_weights"] == load_start(str(folder.with_name("seed_1")), config).hash
+    assert config["init"] == f"results/{start}"
+    assert config["init_weights"] == load_start(str(ROOT / "results" / start), config).hash
+    assert total_steps(folder) == total_steps(ROOT / "results" / start) + config["steps"]
     measured = {p.stem.partition("_")[2]: json.loads(p.read_text())["run"]["step"] for p in folder.glob("after_*.json")}
     assert all(int(step) == of_report < config["steps"] for step, of_report in measured.items())
 

@@ -23,12 +23,13 @@ from click.testing import CliRunner
 from folders import write_images
 from PIL import Image
 
-from acgan_nb import callbacks, cli, evaluation, judges, plan, plots, runs, sampling, storage, sweeps, tables, train, trials
+from acgan_nb import callbacks, cli, cluster, evaluation, judges, plan, plots, runs, sampling, storage, sweeps, tables, train, trials
 from acgan_nb import data as data_module
 from acgan_nb import loop as loop_module
+from acgan_nb import sources as sources_module
 from acgan_nb import tfds as tfds_module
-from acgan_nb.cli import main, save_images
-from acgan_nb.data import Dataset, image_grid, load
+from acgan_nb.cli import main
+from acgan_nb.data import Dataset, image_grid, load, save_images
 from acgan_nb.directory import RunDirectory
 from acgan_nb.evaluation import gan_train
 from acgan_nb.gan import ACGAN
@@ -603,7 +604,7 @@ def test_settings_of_keras_that_change_everything(key, value):
         getattr(keras.config, f"set_{key}")(right)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "tensorflow", "jax"])
+@pytest.mark.parametrize("backend", ["numpy", "torch", "tensorflow", "jax"])
 def test_a_backend_that_will_not_do_is_one_line(backend, tmp_path):
     block = {"tensorflow": "tensorflow", "jax": "jax"}.get(backend, "no_module")
     code = f"import sys; sys.modules[{block!r}] = None\nfrom acgan_nb.cli import main; main()"
@@ -1699,3 +1700,160 @@ def test_optimizers_whose_steps_are_not_the_games(options):
 def test_rungs_compare_trials_that_were_evaluated_equally_often():
     with pytest.raises(ValueError, match="which differ in evaluate_every"):
         sweeps._check_rungs((5, 10), 0.5, {"a": dict(evaluate_every=1), "b": dict(evaluate_every=5)})
+
+
+# --- a fourth look ---
+
+
+@pytest.mark.parametrize("words, said", [
+    ("train digits --steps 1 --init ''", "init must be a run directory or a name, got ''"),
+    ("train digits --steps 1 --classes ''", "classes"),
+    ("sweep digits --preset paper27 --rungs ''", "rungs"),
+    ("evaluate RUN --data ''", "''"),
+])
+def test_an_empty_value_is_not_an_option_left_out(words, said, outdir, tmp_path, monkeypatch):
+    "As of a variable of the shell that is not set."
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, [str(outdir) if w == "RUN" else w for w in shlex.split(words)])
+    assert done.exit_code == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.output
+
+
+def test_images_are_trained_on_after_their_folder_is_gone(tmp_path):
+    data = load(write_images(tmp_path / "pets", ["cat", "dog"], count=6))
+    shutil.rmtree(tmp_path / "pets")
+    assert check_fit(data, steps=1, batch_size=10).config["data"] == data.name
+
+
+def test_trials_say_what_was_done_to_the_images(tmp_path, monkeypatch, capsys):
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(40):
+            keras.utils.save_img(tmp_path / "pets" / name / f"{i}.png", np.zeros((8, 12, 3)))
+    stop = RuntimeError("loaded")
+    monkeypatch.setattr(trials, "make_folders", lambda *_: (_ for _ in ()).throw(stop))
+    monkeypatch.setattr(trials, "load_test_split", lambda data, *_: data)
+    for verbose in (True, False):
+        with pytest.raises(RuntimeError, match="loaded"):
+            trials.run_trials(tmp_path / "pets", {"a": {"steps": 1, "batch_size": 10}}, tmp_path / "out", size=8, samples=60, verbose=verbose)
+        assert ("another shape than 8x8" in capsys.readouterr().out) == verbose
+
+
+def test_ctrl_c_in_the_second_stage_keeps_the_report(outdir, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    saved = []
+    monkeypatch.setattr("acgan_nb.evaluation.evaluate", lambda *_, **__: {"measured": 1})
+    monkeypatch.setattr("acgan_nb.report.save_report", lambda run, report, *_: saved.append(report) or "page")
+    monkeypatch.setattr("acgan_nb.tables.summary", str)
+    monkeypatch.setattr("acgan_nb.runs.run_data", lambda *_, **__: None)
+    monkeypatch.setattr(cli, "_two_stage", stopped)
+    done = CliRunner().invoke(main, ["evaluate", str(outdir), "--two-stage"])
+    assert saved == [{"measured": 1}] and done.exit_code == 130
+    assert done.stderr == "acgan: interrupted; the report is written, without the two stages\n"
+
+
+def test_names_of_classes_in_lines_are_one_line():
+    done = CliRunner().invoke(main, ["train", "digits", "--classes", "a\nb\rc"])
+    assert done.exit_code == 2 and "is no list with commas" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_full_disk_keeps_the_page_of_the_report(outdir, monkeypatch):
+    (outdir / "report.html").write_text("of an earlier report")
+    report = tables.read_report(storage.results_folder("digits"))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("acgan_nb.report.write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_report(load_run(outdir), report, Dataset(*DATA))
+    assert (outdir / "report.html").read_text() == "of an earlier report"
+
+
+def test_memory_is_counted_before_images_are_read(monkeypatch):
+    "Of a TFDS data set of mixed sizes, and for the channels that there are."
+    monkeypatch.setattr(os, "sysconf", lambda name: 2**12)  # 16 MiB
+    mixed = tf.data.Dataset.from_generator(
+        lambda: ((np.zeros((s, s, 3), "uint8"), 0) for s in (8, 9)),
+        output_signature=(tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((), tf.int64)))
+    said = line(lambda: tfds_module._collect(mixed, (64, 64), False, count=10_000))
+    assert said.startswith("10,000 images would take 0 GiB, more than half of this machine's 0")
+    grey = np.zeros((40, 8, 8, 1), "uint8")
+    monkeypatch.setattr(os, "sysconf", lambda name: 2**9)  # 256 KiB
+    assert sources_module.resize(grey, 48).shape == (40, 48, 48, 1)
+    assert "would take" in line(lambda: sources_module.resize(grey.repeat(3, -1), 48))
+
+
+@pytest.mark.parametrize("out", ["grid.jpg", "file/samples", "file/grid.png"])
+def test_a_place_for_samples_is_checked_before_they_are_made(out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setattr(cli, "start_backend", lambda: 1 / 0)
+    done = CliRunner().invoke(main, ["sample", "digits", "--out", out])
+    assert done.exit_code == 2 and done.stderr.count("\n") == 1, done.output
+
+
+def test_a_stream_is_refused_by_trials_unread():
+    def never():
+        raise AssertionError("it was read")
+        yield
+
+    signature = tf.TensorSpec((2, 8, 8, 1), tf.uint8), tf.TensorSpec((2,), tf.int64)
+    stream = tf.data.Dataset.from_generator(never, output_signature=signature)
+    assert "in memory, got a stream" in line(lambda: trials.run_trials(stream, {"a": {"steps": 1}}, "nowhere"))
+
+
+@pytest.mark.parametrize("labels, said", [
+    ([0.0, 1.0, np.nan, 1.0], "labels contain NaN; the class id of an unlabelled image is -1"),
+    (["cat", "dog", np.nan, "dog"], "and none may be missing"),
+])
+def test_labels_that_are_missing(labels, said):
+    assert said in line(lambda: Dataset(PIXELS[:4], labels))
+
+
+def test_a_report_is_saved_with_what_it_was_made_with(tmp_path):
+    run, digits = load_pretrained("digits"), load("digits")
+    report, run.outdir = tables.read_report(run.outdir), tmp_path
+    assert save_report(run, report, (digits.images, digits.labels)).exists()
+    assert "not a stream" in line(lambda: save_report(run, report, tf.data.Dataset.range(3)))
+
+
+def test_plots_are_checked_before_the_first_is_drawn(outdir):
+    done = CliRunner().invoke(main, ["plot", str(outdir), "--coordinate", "500"])
+    assert done.exit_code == 2 and "coordinate must be a whole number" in done.stderr
+    assert not (outdir / "curves.png").exists()
+
+
+def test_commands_that_are_advised_can_be_typed(tmp_path):
+    (folder := tmp_path / "my run").mkdir()
+    said = line(lambda: tables.read_report(folder), FileNotFoundError)
+    assert shlex.split(said.partition("run acgan ")[2])[-1] == str(folder)
+
+
+def test_only_trials_that_have_begun_have_a_bar(tmp_path, monkeypatch):
+    class Ray:
+        "Its first task ends at once, the second when it is asked again."
+        wait = staticmethod(lambda tasks, timeout: (tasks[:1], tasks[1:]))
+
+    monkeypatch.setattr(cluster, "error_line", lambda ray, task: "")
+    monkeypatch.setattr(cluster, "_cancel", lambda *_: None)
+    board, drawn = cluster.ProgressBoard(tmp_path, {"a": 5, "b": 5, "c": 5}, verbose=False), []
+    monkeypatch.setattr(cluster.ProgressBoard, "draw", lambda self, name, state=None: drawn.append((name, state)))
+    monkeypatch.setattr(cluster.ProgressBoard, "finish", lambda self, name, state: None)
+    RunDirectory(tmp_path / "c").prepare()
+    RunDirectory(tmp_path / "c").write_history({"step": [1]})
+    cluster.run_tasks(Ray, {name: (lambda name=name: name) for name in "abc"}, 3, board)
+    assert {name for name, _ in drawn} == {"c"}
+
+
+def test_links_to_the_source_are_those_of_the_class_that_is_meant():
+    from acgan_nb import docs
+
+    for module, name in (("models", "SpectralNorm.call"), ("models", "ActivationNoise.call"),
+                         ("directory", "RunDirectory.read_history"), ("directory", "read_history")):
+        path, _, number = docs._source_url(f"acgan_nb.{module}", name).partition("#L")
+        code = (Path(docs.__file__).parent / Path(path).name).read_text().splitlines()
+        start = "\n".join(code[int(number) - 1 : int(number)])
+        owner, _, method = name.rpartition(".")
+        assert f"def {method}(" in start and (f"self: {owner}" in start) == bool(owner), start

@@ -12,7 +12,7 @@
   if (window.acganBuild) return window.acganBuild(); // the script stands below each generator
   const HERE = new URL(".", document.currentScript.src);
   const DIRECTIONS = 5; // sliders; their directions are in model.json
-  const REACH = 4; // of a slider, in standard deviations of z
+  const REACH = 4; // of a slider, along a unit direction of z
   const UNTRUNCATED = 3; // right end of the truncation slider
   const WALK_MS = 2600; // from one latent to the next
   const STEPS = 10; // still images of a walk, where motion is reduced
@@ -207,6 +207,7 @@
           make("div", { class: "ag-controls" }, this.classButtons(), this.sliders(), this.actions())),
         make("div", { class: "ag-bottom" }, this.rowTitle, this.row),
       );
+      new IntersectionObserver((seen) => { if (!seen.at(-1).isIntersecting) this.stop(); }).observe(root); // no walk unseen
     }
 
     shown() { return Math.min(this.classes.length, 10); }
@@ -303,6 +304,7 @@
         if (this.walking !== way) return;
         if (way.begin === undefined || now - way.begin >= WALK_MS) {
           way.from = way.to ?? this.base, way.to = this.draw(), way.begin = now;
+          this.pace = 0; // measured anew: the first image is slower
         }
         const t = (now - way.begin) / WALK_MS;
         this.base = slerp(way.from, way.to, t * t * (3 - 2 * t));
@@ -320,7 +322,7 @@
     }
 
     download() {
-      return this.refresh().then(() => {
+      return (this.image.hidden ? this.refresh() : this.busy ?? Promise.resolve()).then(() => {
         if (this.image.hidden) return; // nothing could be loaded
         const scale = Math.max(1, Math.round(256 / this.image.width));
         const big = make("canvas", { width: this.image.width * scale, height: this.image.height * scale });
@@ -390,6 +392,8 @@
         this.bar.hidden = true;
         this.say("");
         this.truncation.hidden = this.generator.about.latent !== "normal";
+        const directions = this.generator.about.directions.length;
+        this.inputs.slice(0, DIRECTIONS).forEach((input, i) => { input.parentElement.hidden = i >= directions; });
       }
     }
 
@@ -397,7 +401,8 @@
       this.stop();
       this.bar.hidden = true;
       this.start.hidden = !this.image.hidden;
-      const hint = location.protocol === "file:" ? "it needs a web server, as python -m http.server" : error.message;
+      const why = error?.message ?? `error ${error} of ONNX Runtime`; // which may throw a number
+      const hint = location.protocol === "file:" ? "it needs a web server, such as python -m http.server" : why;
       this.say(`This did not work: ${hint}`);
       this.root.classList.add("ag-failed");
     }

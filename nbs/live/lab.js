@@ -333,7 +333,9 @@ class Lab {
     const { left, top, width } = this.plane.getBoundingClientRect();
     const at = (v) => ((2 * v) / width - 1) * VIEW;
     const [x, y] = [at(event.clientX - left), -at(event.clientY - top)];
+    if (Math.max(Math.abs(x), Math.abs(y)) > VIEW) return; // a finger that has left the plane
     if (this.spot && Math.hypot(x - this.spot[0], y - this.spot[1]) < 0.03) return;
+    this.cursor = [x, y];
     this.spot = [x, y];
     this.add_points(x, y, 2);
   }
@@ -348,13 +350,15 @@ class Lab {
     this.cursor = [inside(x + 0.05 * dx), inside(y + 0.05 * dy)];
     if (spot) this.add_points(x, y, 8);
     else this.show();
+    const at = this.cursor.map((v) => v.toFixed(2)).join(", ");
+    if (this.drawn.labels.length < MOST_DRAWN) this.live.textContent = spot ? `${this.drawn.labels.length} points` : at;
   }
 
-  add_points(x, y, number) {
-    const { points, labels } = this.drawn;
+  add_points(x, y, wanted) {
+    const { points, labels } = this.drawn, number = Math.min(wanted, MOST_DRAWN - labels.length);
     const near = (v) => Math.min(1, Math.max(-1, v + 0.12 * (Math.random() - 0.5)));
     const more = Array.from({ length: number }, () => [near(x), near(y)]).flat();
-    if (labels.length + number > MOST_DRAWN) {
+    if (!number) {
       this.live.textContent = this.full.textContent;
       return;
     }
@@ -363,6 +367,7 @@ class Lab {
       labels: Int32Array.from([...labels, ...Array(number).fill(this.brush)]),
     };
     this.collect();
+    if (!this.playing && this.state.step) this.measure();
     if (!this.playing) this.show();
   }
 
@@ -390,7 +395,7 @@ class Lab {
     this.plane.tabIndex = own ? 0 : -1;
     this.plane.setAttribute("role", own ? "application" : "img"); // the arrow keys are its own
     this.clear.hidden = !own;
-    this.full.hidden = !own || this.drawn.labels.length + 2 <= MOST_DRAWN;
+    this.full.hidden = !own || this.drawn.labels.length < MOST_DRAWN;
     const link = `#lab=${to_link(settings, this.drawn)}`;
     this.link.setAttribute("href", (this.compact ? "lab.html" : "") + link);
     this.show_keys();
