@@ -14,7 +14,8 @@ RESULTS = f"{cfg['lib_name']}.results"  # the committed runs, found by `runs.res
 LIVE = f"{cfg['lib_name']}.live"  # the live pages' own files, found by `export.live_folder`
 LIVE_FILES = ["*.js", "*.css", "*.html", "package.json", "package-lock.json"]
 DEPTHS = ("", "*/", "*/*/")  # "**" is for later versions of setuptools
-SHIPPED = [f"{depth}*.{end}" for depth in DEPTHS for end in ("json", "csv", "png")] + ["*/*.weights"]  # what pages read
+SHIPPED = [f"{depth}*.{end}" for depth in DEPTHS for end in ("json", "csv")]  # what pages read
+SHIPPED += ["*/*.png", "cifar10/samples/*.png", "*/generator.weights", "mnist_adc/discriminator.weights"]
 
 setup(
     name=cfg["lib_name"],

@@ -5,8 +5,11 @@
 # %% ../nbs/api/21_plots.ipynb #dc20c9a6
 from __future__ import annotations
 
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
+import PIL.Image
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from .arrays import class_ids
@@ -15,6 +18,7 @@ from .sampling import generate, interpolate
 from .metrics import ms_ssim, within_class_pairs
 from .runs import Run
 from .settings import check_range
+from .sources import write_png
 
 # %% auto #0
 __all__ = ['REAL', 'GENERATED', 'real_and_generated', 'latent_sweep', 'training_curves', 'resolution_curves', 'similar_pairs',
@@ -301,8 +305,14 @@ def labelled_sheet(sheet, rows=(), columns=None, width=9.0):
 # %% ../nbs/api/21_plots.ipynb #aa180034
 def save_sheet(path, images, columns, times=1):
     "Images uint8 (N, H, W, C), `columns` to a row, in one file; each pixel `times` as wide and high."
-    sheet = image_grid(images, columns).repeat(times, axis=0).repeat(times, axis=1).squeeze()
-    plt.imsave(path, sheet, cmap="gray", vmin=0, vmax=255)
+    write_png(path, image_grid(images, columns).repeat(times, axis=0).repeat(times, axis=1))
+
+
+def save_figure(path, figure, dpi=110):
+    "A figure for a page as a small PNG, without loss: no alpha channel, compressed well."
+    with io.BytesIO() as file:
+        figure.savefig(file, format="png", dpi=dpi)
+        PIL.Image.open(file).convert("RGB").save(path, optimize=True)
 
 # %% ../nbs/api/21_plots.ipynb #44cc361a
 def _walk_latents(run: Run, walks: int, steps: int, spherical: bool, seed: int):
