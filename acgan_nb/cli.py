@@ -181,9 +181,9 @@ def _demo(runs, outdir, runtime):
 
     names = [folder_name(run) for run in runs]
     folders = dict(zip(names, map(find_run, runs)))
-    start_backend()
     check_demo(names, outdir)
     runtime = find_runtime(runtime)
+    start_backend()
     from acgan_nb.runs import load_run
 
     write_demo({name: load_run(where) for name, where in folders.items()}, outdir, runtime)

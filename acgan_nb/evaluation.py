@@ -56,8 +56,8 @@ def _class_distances(features, labels, real, real_labels) -> list[float]:
 # %% ../nbs/api/22_evaluation.ipynb #aaa8c0df
 def _feature_measures(images, labels, test: Dataset, feature_judge: Judge, seed: int) -> dict:
     "Inception score, distances to the test images, neighbours in the judge's features."
-    features, real = feature_judge.features(images), _real_features(test, feature_judge)
-    size, probabilities = min(1000, len(real), len(features)), feature_judge.probabilities(images)
+    features, probabilities = feature_judge.features_and_probabilities(images)
+    size = min(1000, len(real := _real_features(test, feature_judge)), len(features))
     return {
         "features": feature_judge.name,
         **imagenet_accuracy(probabilities, labels, test.class_names),
@@ -85,7 +85,8 @@ def compute_measures(
     >>> found["recall"], found["resolution"]["sizes"]
     (1.0, [2, 4, 8])
     """
-    labels, side = np.asarray(labels), min(images.shape[1:3])
+    images = as_images(images)
+    labels, side = as_labels(labels, len(images), test.num_classes), min(images.shape[1:3])
     sizes = sorted({max(2, side // 2**i) for i in range(4)})  # the full one and its halves
     correct = metrics.resolution_hits(images, labels, judge, sizes)  # (S, N), full size last
     accuracy, std, by_class = zip(*(_accuracy(c, labels, seed) for c in correct))
@@ -138,7 +139,7 @@ def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | N
     (359, 1)
     """
     check_range("seeds", seeds, 1, whole=True)
-    numbers, correct = range(seed + 1, seed + 1 + seeds), []
+    test, numbers, correct = test.subset(range(test.num_classes)), range(seed + 1, seed + 1 + seeds), []
     size = 3 if min(test.image_shape[:2]) <= 16 else 1  # classifiers, and data sets in memory, at once
     for group in (numbers[i : i + size] for i in range(0, seeds, size)):
         datas = [draw(number) for number in group]

@@ -316,7 +316,6 @@ def check_demo(names, outdir):
         if names.count(name) > 1:
             raise ValueError(f"each run needs a folder name of its own, got {', '.join(names)}")
     _check_converter("onnx")
-    _check_backend("onnx")
     check_writable(outdir)
     if outdir.resolve() == Path.cwd():
         raise FileExistsError(f"outdir {str(outdir)!r} is the working directory; choose a new folder")
@@ -374,6 +373,7 @@ def write_demo(runs: dict, outdir, runtime=None) -> Path:
     `ValueError`, `ImportError` or `OSError` in one line, before any work."""
     outdir = expanded(outdir)
     check_demo(list(runs), outdir)
+    _check_backend("onnx")
     runtime = find_runtime(runtime)
     outdir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=outdir.parent, prefix=f".{outdir.name}.") as folder:

@@ -127,14 +127,17 @@ def _batches(self: Judge, images):
 @patch
 def probabilities(self: Judge, images) -> np.ndarray:
     "P(class | image) of uint8 images (N, H, W, C), (N, K) in float64; rows sum to 1."
-    run, count = self._inference(images), 2 if self.mirror else 1
-    views = ([x, x[:, :, ::-1]][:count] for x in self._batches(images))
-    return np.concatenate([_softmax(run, each) for each in views])
+    return self.features_and_probabilities(images)[1]
 
 
-def _softmax(run, views):
-    "Probabilities (B, K), the mean over views of one batch of floats (B, H, W, C)."
-    return np.mean([softmax(run(x)[1].astype("float64"), axis=1) for x in views], axis=0)
+@patch
+def features_and_probabilities(self: Judge, images):
+    "(features (N, F) in float32, P(class | image) (N, K) in float64) of uint8 images (N, H, W, C)."
+    run, count, found = self._inference(images), 2 if self.mirror else 1, []
+    for x in self._batches(images):
+        features, logits = zip(*(run(view) for view in (x, x[:, :, ::-1])[:count]))
+        found.append((features[0], softmax(np.array(logits, "float64"), axis=2).mean(axis=0)))
+    return tuple(map(np.concatenate, zip(*found)))
 
 
 @patch
@@ -306,7 +309,7 @@ def train_judge(
 
 # %% ../nbs/api/14_judges.ipynb #f9e7bef4
 def save_judge(judge: Judge, folder):
-    """Write NAME.weights (float16, no pickle) and NAME.json to a folder, which is made if need be.
+    """Write NAME.weights (float16, no pickle) and NAME.json to a folder, made if need be; `ValueError` for a judge by others.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -314,6 +317,8 @@ def save_judge(judge: Judge, folder):
     >>> sorted(path.name for path in folder.iterdir())
     ['digits.json', 'digits.weights']
     """
+    if not {"recipe", "channels", "class_names", "hash"} <= set(judge.about or ()):
+        raise ValueError(f"judge {judge.name!r} has no record of its training, which loading it needs")
     folder = expanded(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_variables(folder / f"{judge.name}.weights", judge.network.weights, "float16")
@@ -343,14 +348,9 @@ def _inception(weights="imagenet"):
     outputs = [network.get_layer("avg_pool").output, network.output]
     return Judge("Keras-Inception", keras.Model(network.input, outputs))
 
-# %% ../nbs/api/14_judges.ipynb #5eba4b3a
-def _lite0():
-    "EfficientNet-Lite0 as a judge of images of any size; its weights are the extra `lite0`."
-    return Judge("EfficientNet-Lite0 (ImageNet)", lite0_network())
-
 # %% ../nbs/api/14_judges.ipynb #35588cd0
 FROZEN = Path(str(files("acgan_nb") / "frozen"))
-_BY_OTHERS = {"inception": _inception, "lite0": _lite0}
+_BY_OTHERS = {"inception": _inception, "lite0": lambda: Judge("EfficientNet-Lite0 (ImageNet)", lite0_network())}
 
 # %% ../nbs/api/14_judges.ipynb #25d684a3
 def _read_judge(name: str, folder: Path) -> Judge:
@@ -447,7 +447,7 @@ def _saved_judge(data, folder, recipe=None):
     "The judge of exactly this data, and recipe if one is given, in `folder`; None if there is none."
     if folder is not None and (expanded(folder) / "judge.json").exists():
         judge = load_judge("judge", folder)
-        of_data = judge.about.get("train_fingerprint") == data.fingerprint
+        of_data = judge.about.get("train_fingerprint") == data.fingerprint and judge.fits(data)
         as_asked = recipe is None or judge.about["recipe"] == to_plain(asdict(recipe))
         return judge if of_data and as_asked else None
 

@@ -61,9 +61,10 @@ def control(name: str, data: Dataset, labels, seed: int = 0) -> np.ndarray:
     images = np.empty((len(labels), *data.images.shape[1:]), "uint8")
     for k in np.unique(labels):
         wanted = labels == k
-        pool = data.images[data.labels == ((k + 1) % data.num_classes if name == "swapped" else k)]
+        source = (k + 1) % data.num_classes if name == "swapped" else k
+        pool = data.images[data.labels == source]
         if not len(pool):
-            raise ValueError(f"{data.name!r} has no image of class {k}")
+            raise ValueError(f"{data.name!r} has no image of class {source}")
         images[wanted] = CONTROLS[name](pool, wanted.sum(), rng)
     return images
 
@@ -319,8 +320,8 @@ def class_ms_ssim(images, labels, pairs: int = 100, seed: int = 0, mode="paper")
     """
     images = as_images(images)
     i, j = within_class_pairs(as_labels(labels, len(images)), pairs, seed)
-    similarity = ms_ssim(images[i.ravel()], images[j.ravel()], mode)
-    return similarity.reshape(i.shape).mean(axis=1)
+    classes = tqdm(zip(i, j), "MS-SSIM", len(i), delay=5, leave=False)  # one at a time: copies are large
+    return np.array([ms_ssim(images[a], images[b], mode).mean() for a, b in classes])
 
 # %% ../nbs/api/13_metrics.ipynb #a3232925
 def resolution_hits(images, labels, judge, sizes) -> np.ndarray:
@@ -420,7 +421,8 @@ def _nearest(query, flat, bound, k):
     first = np.argpartition(bound, k - 1)[:k]
     reach = cdist(query[None], flat[first], "cityblock").max()
     possible = np.flatnonzero(bound <= reach)
-    distances = cdist(query[None], flat[possible], "cityblock")[0]
+    parts = np.array_split(possible, len(possible) * flat.shape[1] // 2**25 + 1)  # `cdist` needs eight times the bytes
+    distances = np.concatenate([cdist(query[None], flat[part], "cityblock")[0] for part in parts])
     best = np.lexsort((possible, distances))[:k]
     return possible[best], distances[best]
 

@@ -75,9 +75,10 @@ def _error(images, count, pairs, rng, draws=20):
     "Standard error of a class's mean MS-SSIM with `pairs` pairs of `count` images, from real ones."
     size = max(2, min(count, len(images) // 2))
     pairs = min(pairs, size * (size - 1) // 2)
-    subsets = [images[rng.choice(len(images), size, replace=False)] for _ in range(draws)]
+    chosen = np.concatenate([rng.choice(len(images), size, replace=False) for _ in range(draws)])
     labels, seed = np.repeat(np.arange(draws), size), int(rng.integers(2**31))
-    similarity = metrics.class_ms_ssim(np.concatenate(subsets), labels, pairs, seed)
+    i, j = (chosen[part] for part in metrics.within_class_pairs(labels, pairs, seed))
+    similarity = np.array([metrics.ms_ssim(images[a], images[b]).mean() for a, b in zip(i, j)])
     # subsets of a finite set, drawn without replacement, differ less
     correction = max(1 - size / len(images), 0.5)
     return similarity.std(ddof=1) * np.sqrt(size / count / correction)

@@ -71,11 +71,12 @@ def real_and_generated(data: Dataset, run: Run, columns: int = 8, classes=None, 
     check_range("columns", columns, 1, whole=True)
     classes = _chosen_classes(classes, data.class_names)
     real = _random_images(data, classes, columns, seed)
-    fake = run.sample(np.repeat(classes, columns), seed=seed)
+    names = [data.class_names[k] for k in classes]
+    fake = run.sample(np.repeat(class_ids(names, run.config["class_names"]), columns), seed=seed)
     size = (0.95 * columns + 1, 0.42 * len(classes) + 0.5)
     fig, (left, right) = plt.subplots(1, 2, figsize=size, layout="constrained")
     _show(left, real, columns, "real", color=REAL)
-    _label_rows(left, [data.class_names[k] for k in classes], real.shape[1])
+    _label_rows(left, names, real.shape[1])
     _show(right, fake, columns, "generated", color=GENERATED)
     return fig
 
@@ -170,6 +171,8 @@ def resolution_curves(sizes, **curves):
     >>> [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
     ['real', 'generated']
     """
+    if strange := curves.keys() - {"real", "generated"}:
+        raise ValueError(f"curves are real and generated, not {sorted(strange)[0]!r}")
     fig, ax = plt.subplots(figsize=(4.6, 3.2), layout="constrained")
     for (name, (mean, std)), style in zip(curves.items(), ("o-", "s--")):
         color = REAL if name == "real" else GENERATED
@@ -294,9 +297,9 @@ def labelled_sheet(sheet, rows=(), columns=None, width=9.0):
     h, w = sheet.shape[:2]
     fig, ax = plt.subplots(figsize=(width, width * h / w + 0.3), layout="constrained")
     ax.imshow(sheet, cmap="gray")
-    ax.set_yticks((np.arange(len(rows)) + 0.5) * h / max(1, len(rows)), rows)
+    ax.set_yticks((np.arange(len(rows)) + 0.5) * h / max(1, len(rows)), rows, parse_math=False)
     columns = columns or {}
-    ax.set_xticks([centre * w for centre in columns.values()], columns)
+    ax.set_xticks([centre * w for centre in columns.values()], columns, parse_math=False)
     ax.xaxis.tick_top()
     ax.tick_params(length=0, labelsize=9)
     ax.spines[:].set_visible(False)

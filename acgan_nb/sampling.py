@@ -106,7 +106,7 @@ def class_probabilities(discriminator, images, batch_size: int | None = None):
     images = as_images(images)
     count = batch_size or batch_of(images.shape)
     parts = [images[i : i + count] for i in range(0, len(images), count)]
-    run = inference(discriminator, len(parts))
+    run = inference(addressable_copy(discriminator), len(parts))
     logits = (run(from_pixels(part))[1] for part in parts)
     return np.concatenate([softmax(each.astype("float64"), axis=1) for each in logits])
 

@@ -132,7 +132,10 @@ def _monitor(self: Training) -> Monitor:
     "Evaluates the averaged generator while it trains."
     every, c = self.plan.settings.evaluate_every, self.config
     data, output, whole = self.plan.evaluated, self.output, self.plan.data
-    judge = judge_for(data if isinstance(whole, Stream) else whole, output and output.path)
+    images, place = data if isinstance(whole, Stream) else whole, self.directory and self.directory.path
+    if place and process_count() > 1:
+        on_first_process(lambda: judge_for(images, place))  # the others find what it has trained
+    judge = judge_for(images, place)
     options = dict(pairs=possible_pairs(data), feature_judge=self.plan.feature_judge)
     options["seed"] = (c["evaluation"] or {}).get("seed", 0)  # whatever the seed of the run
     real = real_statistics(data, judge, **options)

@@ -1,6 +1,7 @@
 """A file of tests stays on one worker, with its fixtures; notebooks are spread. The longest first."""
 
 import os
+import shutil
 import signal
 import sys
 from contextlib import contextmanager, suppress
@@ -98,3 +99,17 @@ def pytest_xdist_make_scheduler(config, log):
             return nodeid if file.endswith(SPREAD) else file
 
     return Files(config, log)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    "Chromium, for the tests of live pages; without it they are skipped."
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no browser test: no playwright")
+    names = "chromium", "chromium-browser", "google-chrome"
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("no browser test: no Chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

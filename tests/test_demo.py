@@ -17,6 +17,7 @@ from acgan_nb import export
 from acgan_nb.cli import main
 from acgan_nb.export import RUNTIME, find_runtime, write_demo
 from acgan_nb.sampling import draw_latents, generate, latent_directions
+from acgan_nb.storage import results_folder
 from acgan_nb.train import load_pretrained
 
 pytest.importorskip("tf2onnx", reason="needs the extra `export`")
@@ -57,13 +58,16 @@ def test_command_writes_a_folder_and_says_sizes(no_runtime, tmp_path, monkeypatc
 
 
 def test_mistakes_are_one_line(no_runtime, tmp_path, monkeypatch):
-    (tmp_path / "thesis.tex").touch()
+    (full := tmp_path / "full").mkdir()
+    (full / "thesis.tex").touch()
+    shutil.copytree(results_folder("digits"), tmp_path / "page")
     monkeypatch.setattr("acgan_nb.cli.start_backend", None)  # before Keras is there
     for arguments, line in (
-        (["digits", "--outdir", str(tmp_path)], "holds something else, 'thesis.tex'; choose another outdir"),
+        (["digits", "--outdir", str(full)], "holds something else, 'thesis.tex'; choose another outdir"),
         (["digits", "--runtime", str(tmp_path)], "no ONNX Runtime Web in"),
         (["digits", "digits"], "each run needs a folder name of its own, got digits, digits"),
         (["nosuchrun"], "no run in 'nosuchrun'"),
+        ([str(tmp_path / "page")], "a demo has no room for a run called 'page': rename its folder"),
     ):
         done = CliRunner().invoke(main, ["demo", *arguments])
         assert done.exit_code == 2 and line in done.stderr and done.stderr.count("\n") == 1
@@ -89,7 +93,7 @@ def test_without_npm_or_network_a_line_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="install Node.js, or give the folder dist of onnxr"):
         find_runtime()
     failing = tmp_path / "npm"
-    failing.write_text("#!/bin/sh\necho npm error: no network >&2\nexit 1\n")
+    failing.write_text("#!/bin/sh\necho npm warn old setting >&2\necho npm error: no network >&2\nexit 1\n")
     failing.chmod(0o755)
     monkeypatch.setattr(export.shutil, "which", lambda name: str(failing))
     with pytest.raises(OSError, match=r"npm could not install onnxruntime-web.*\(npm error: no network\)"):
@@ -128,19 +132,6 @@ def url(run, tmp_path_factory):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no browser test: no playwright")
-    names = "chromium", "chromium-browser", "google-chrome"
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip("no browser test: no Chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 WATCH = """

@@ -95,6 +95,8 @@ def test_mirroring_judge_does_not_care_for_left_and_right():
     judge = judges.Judge("mirror", judges.judge_network(8, 1, 10), mirror=True)
     p = judge.probabilities(TEST.images[:20])
     np.testing.assert_allclose(p, judge.probabilities(TEST.images[:20, :, ::-1]), atol=1e-6)
+    features, again = judge.features_and_probabilities(TEST.images[:20])  # in one pass
+    assert (again == p).all() and (features == judge.features(TEST.images[:20])).all()
 
 
 @pytest.mark.parametrize("broken", ["cut", "exchanged", "no record"])

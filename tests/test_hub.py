@@ -16,7 +16,7 @@ from PIL import Image
 from acgan_nb.card import load_tensors, write_hub_folder
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, image_grid
-from acgan_nb.hub import FILES, fetch, is_address, parse_address, upload
+from acgan_nb.hub import FILES, check_repository, fetch, is_address, parse_address, upload
 from acgan_nb.runs import Run
 from acgan_nb.storage import find_run, read_settings
 from acgan_nb.train import load_pretrained, load_run
@@ -285,3 +285,31 @@ def test_an_evaluation_of_a_fetched_run_is_kept(pushed):
 def test_addresses_as_paths_of_windows():
     path = PureWindowsPath("hf://user/digits@v1")
     assert is_address(path) and parse_address(path) == ("user/digits", "v1")
+
+
+def test_the_card_samples_as_the_run_that_was_published(tmp_path):
+    cut = load_pretrained("digits", truncation=0.5)
+    write_hub_folder(cut, tmp_path, "user/digits")
+    text = (tmp_path / "README.md").read_text()
+    assert "--label 0 --truncation 0.5\n" in text and 'load_run("hf://user/digits", truncation=0.5)' in text
+
+
+def test_the_card_of_a_run_on_arrays_tells_what_can_be_done_again(tmp_path):
+    run = Run(RUN.generator, None, RUN.history, {**RUN.config, "data": "arrays"}, saved_step=3000)
+    write_hub_folder(run, tmp_path, "user/mine")
+    text = (tmp_path / "README.md").read_text()
+    assert '- again: `fit(data, config="hf://user/mine")` with the same data' in text
+    assert "acgan train --config" not in text
+
+
+@pytest.mark.parametrize("name", ["user/digits-", "user/digits.", "user-/digits", "user/-digits", "user/a--b", "digits"])
+def test_names_that_the_hub_refuses(name):
+    "As `huggingface_hub` itself says, but before anything is written."
+    if "/" in name:
+        with pytest.raises(errors.HFValidationError):
+            huggingface_hub.utils.validate_repo_id(name)
+    with pytest.raises(ValueError, match="USER/NAME"):
+        check_repository(name)
+    for good in ("u/d", "user/digits_8x8.v1"):
+        huggingface_hub.utils.validate_repo_id(good)
+        check_repository(good)

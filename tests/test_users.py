@@ -23,7 +23,7 @@ from click.testing import CliRunner
 from folders import write_images
 from PIL import Image
 
-from acgan_nb import callbacks, cli, cluster, evaluation, judges, plan, plots, runs, sampling, storage, sweeps, tables, train, trials
+from acgan_nb import callbacks, cli, cluster, evaluation, judges, metrics, plan, plots, runs, sampling, storage, sweeps, tables, train, trials
 from acgan_nb import data as data_module
 from acgan_nb import loop as loop_module
 from acgan_nb import sources as sources_module
@@ -1857,3 +1857,49 @@ def test_links_to_the_source_are_those_of_the_class_that_is_meant():
         start = "\n".join(code[int(number) - 1 : int(number)])
         owner, _, method = name.rpartition(".")
         assert f"def {method}(" in start and (f"self: {owner}" in start) == bool(owner), start
+
+
+def test_measures_take_images_with_channels_first():
+    judge, test = load_judge("digits"), load("digits", "test")
+    few = test.images[:200], test.labels[:200].tolist()
+    usual, turned = (evaluation.compute_measures(x, few[1], test, judge, pairs=1)
+                     for x in (few[0], np.moveaxis(few[0], -1, 1)))
+    assert usual == turned and usual["resolution"]["sizes"] == [2, 4, 8]
+
+
+def test_rows_of_real_and_generated_images_are_of_one_class(monkeypatch):
+    "Whatever the order of the classes in the data."
+    asked = []
+    run = SimpleNamespace(config={"class_names": list("0123456789")},
+                          sample=lambda labels, seed: asked.append(list(labels)) or np.zeros((len(labels), 8, 8, 1), "uint8"))
+    plots.real_and_generated(load("digits", classes=[7, 3]), run, columns=1)
+    assert asked == [[7, 3]]
+
+
+def test_unlabelled_test_images_do_not_end_gan_train():
+    data = load("digits", "test")
+    few = Dataset(data.images[:60], np.where(np.arange(60) < 50, data.labels[:60], -1), data.class_names)
+    found = gan_train(lambda seed: data, few, seeds=1, steps=1)
+    assert len(found["gan_train_by_class"]) == 10
+
+
+@pytest.mark.parametrize("about", [None, {"class_names": ["a", "b"], "channels": 1}])
+def test_a_judge_without_a_record_is_not_saved(about, tmp_path):
+    judge = dataclasses.replace(load_judge("digits"), about=about, name="mine")
+    assert "no record of its training" in line(lambda: save_judge(judge, tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_saved_judge_is_that_of_these_class_names(tmp_path):
+    recipe = Recipe("x", 8, (2,), steps=1)
+    first = judge_for(Dataset(PIXELS, LABELS, "abcd"), tmp_path, recipe)
+    other = Dataset(PIXELS, LABELS, ["cat", "dog", "cow", "owl"])
+    assert not first.fits(other) and judge_for(other, tmp_path, recipe).fits(other)
+
+
+def test_names_in_sheets_and_curves_are_taken_as_they_are():
+    fig = plots.labelled_sheet(np.zeros((4, 4)), [r"$\frac$"], {r"$\bad": 0.5})
+    fig.savefig(io.BytesIO())
+    assert "not 'other'" in line(lambda: plots.resolution_curves([4], real=([1], [0]), other=([1], [0])))
+    data = Dataset(PIXELS, np.where(LABELS == 1, 0, LABELS), "abcd")
+    assert "no image of class 1" in line(lambda: metrics.control("swapped", data, [0]))
