@@ -15,7 +15,7 @@ LIVE = f"{cfg['lib_name']}.live"  # the live pages' own files, found by `export.
 LIVE_FILES = ["*.js", "*.css", "*.html", "package.json", "package-lock.json"]
 DEPTHS = ("", "*/", "*/*/")  # "**" is for later versions of setuptools
 SHIPPED = [f"{depth}*.{end}" for depth in DEPTHS for end in ("json", "csv")]  # what pages read
-SHIPPED += ["*/*.png", "cifar10/samples/*.png", "*/generator.weights", "mnist_adc/discriminator.weights"]
+SHIPPED += ["*/*.png", "cifar10/samples/*.png", "*/*.weights"]
 
 setup(
     name=cfg["lib_name"],

@@ -78,7 +78,7 @@ def _train(ctx, data, config, outdir, quiet, resume, **options):
 
     if config:
         given = {name: value for name, value in options.items() if _is_given(ctx, name)}
-        options |= replayed(config, given | ({"data": data} if data else {}))
+        options |= replayed(config, given | ({} if data is None else {"data": data}))
         data = options.pop("data")
     elif data is None:
         raise click.UsageError("Missing argument 'DATA'.")
@@ -126,9 +126,9 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     from acgan_nb.data import check_save_images, save_images
     from acgan_nb.storage import as_file_name, find_run
 
-    if out:
-        check_save_images(out)
     where = find_run(run)
+    out = out or (run / "sample.png" if where == run else Path(f"{run.name}.png"))
+    check_save_images(out)
     start_backend()
     from acgan_nb.arrays import ids_of
     from acgan_nb.runs import load_run
@@ -141,7 +141,6 @@ def _sample(run, label, best, truncation, confidence, count, seed, columns, out)
     if len({folder.casefold() for folder in folders}) < len(folders):
         folders = [f"{k}_{folder}" for k, folder in enumerate(folders)]
     images = trained.sample(labels, seed=seed)
-    out = out or (run / "sample.png" if where == run else Path(f"{run.name}.png"))
     say(save_images(images, [folders[k] for k in labels], out, columns))
 
 # %% ../nbs/api/26_cli.ipynb #9cc64d41
@@ -241,7 +240,7 @@ def _plot(run, data, data_dir, coordinate):
         if trained.history["step"]:
             yield "curves", plots.training_curves(trained.history)
         yield "latent_sweep", plots.latent_sweep(trained, coordinate)
-        if data or trained.config["data"] not in NOT_BY_NAME:  # last: the images may have moved
+        if data is not None or trained.config["data"] not in NOT_BY_NAME:  # last: the images may have moved
             real = run_data(trained, data_dir=data_dir, data=data)
             yield "real_and_generated", plots.real_and_generated(real, trained)
 

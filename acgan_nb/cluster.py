@@ -108,6 +108,8 @@ class ProgressBoard:
 def draw(self: ProgressBoard, name, state=None):
     "Draw the bar of a trial at its last step, with `state` or its losses beside it."
     row = RunDirectory(self.outdir / name).last_row()
+    if not row and state is None:
+        return  # it has not begun
     step = int(row.get("step", 0))
     if name not in self.bars:
         self.bars[name] = self.bar(name, self.steps[name], "step", step)
@@ -163,8 +165,7 @@ def run_tasks(ray, submit: dict, jobs: int, board) -> dict:
                 errors[name] = error_line(ray, task)
                 board.finish(name, errors[name] or "finished")
             for name in running.values():
-                if RunDirectory(board.outdir / name).history_path.exists():  # it has begun
-                    board.draw(name)
+                board.draw(name)
     finally:
         _cancel(ray, list(running))
         board.close()

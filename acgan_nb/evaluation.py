@@ -50,14 +50,14 @@ def _real_features(data: Dataset, judge: Judge):
 # %% ../nbs/api/22_evaluation.ipynb #187ce019
 def _class_distances(features, labels, real, real_labels) -> list[float]:
     "Fréchet distance of the features (N, F) of each class from the real ones (M, F) of that class."
-    of_class = [(features[labels == k], real[real_labels == k]) for k in range(labels.max() + 1)]
-    return [metrics.frechet_distance(*pair) for pair in of_class]
+    return [metrics.frechet_distance(features[labels == k], real[real_labels == k]) for k in range(labels.max() + 1)]
 
 # %% ../nbs/api/22_evaluation.ipynb #aaa8c0df
 def _feature_measures(images, labels, test: Dataset, feature_judge: Judge, seed: int) -> dict:
     "Inception score, distances to the test images, neighbours in the judge's features."
     features, probabilities = feature_judge.features_and_probabilities(images)
-    size = min(1000, len(real := _real_features(test, feature_judge)), len(features))
+    real = _real_features(test, feature_judge)
+    size = min(1000, len(real), len(features))
     return {
         "features": feature_judge.name,
         **imagenet_accuracy(probabilities, labels, test.class_names),

@@ -73,7 +73,7 @@ def _format_of(path) -> str:
     suffixes = {about.suffix: name for name, about in FORMATS.items()}
     if (suffix := path.suffix.lower()) not in suffixes:
         known = ", ".join(filter(None, suffixes))
-        raise ValueError(f"path must end in {known}, or have no suffix (a folder), or give the format; got {str(path)!r}")
+        raise ValueError(f"path must end in {known} or, for a folder, have no suffix; else give the format; got {str(path)!r}")
     return suffixes[suffix]
 
 # %% ../nbs/api/29_export.ipynb #850ffb3b

@@ -132,10 +132,11 @@ def _monitor(self: Training) -> Monitor:
     "Evaluates the averaged generator while it trains."
     every, c = self.plan.settings.evaluate_every, self.config
     data, output, whole = self.plan.evaluated, self.output, self.plan.data
-    images, place = data if isinstance(whole, Stream) else whole, self.directory and self.directory.path
-    if place and process_count() > 1:
-        on_first_process(lambda: judge_for(images, place))  # the others find what it has trained
-    judge = judge_for(images, place)
+    images = data if isinstance(whole, Stream) else whole
+    folder = self.directory and self.directory.path
+    if folder and process_count() > 1:
+        on_first_process(lambda: judge_for(images, folder))  # the others find what it has trained
+    judge = judge_for(images, folder)
     options = dict(pairs=possible_pairs(data), feature_judge=self.plan.feature_judge)
     options["seed"] = (c["evaluation"] or {}).get("seed", 0)  # whatever the seed of the run
     real = real_statistics(data, judge, **options)

@@ -294,8 +294,9 @@ def test_the_card_samples_as_the_run_that_was_published(tmp_path):
     assert "--label 0 --truncation 0.5\n" in text and 'load_run("hf://user/digits", truncation=0.5)' in text
 
 
-def test_the_card_of_a_run_on_arrays_tells_what_can_be_done_again(tmp_path):
-    run = Run(RUN.generator, None, RUN.history, {**RUN.config, "data": "arrays"}, saved_step=3000)
+@pytest.mark.parametrize("data", ["arrays", "stream", "/images/of/cats"])
+def test_the_card_of_data_without_a_name_tells_what_can_be_done_again(data, tmp_path):
+    run = Run(RUN.generator, None, RUN.history, {**RUN.config, "data": data}, saved_step=3000)
     write_hub_folder(run, tmp_path, "user/mine")
     text = (tmp_path / "README.md").read_text()
     assert '- again: `fit(data, config="hf://user/mine")` with the same data' in text

@@ -30,7 +30,7 @@ from acgan_nb import sources as sources_module
 from acgan_nb import tfds as tfds_module
 from acgan_nb.cli import main
 from acgan_nb.data import Dataset, image_grid, load, save_images
-from acgan_nb.directory import RunDirectory
+from acgan_nb.directory import RunDirectory, new_history
 from acgan_nb.evaluation import gan_train
 from acgan_nb.gan import ACGAN
 from acgan_nb.judges import Recipe, judge_for, load_judge, save_judge
@@ -1710,6 +1710,8 @@ def test_rungs_compare_trials_that_were_evaluated_equally_often():
     ("train digits --steps 1 --classes ''", "classes"),
     ("sweep digits --preset paper27 --rungs ''", "rungs"),
     ("evaluate RUN --data ''", "''"),
+    ("plot RUN --data ''", "''"),
+    ("train '' --config RUN", "''"),
 ])
 def test_an_empty_value_is_not_an_option_left_out(words, said, outdir, tmp_path, monkeypatch):
     "As of a variable of the shell that is not set."
@@ -1838,13 +1840,12 @@ def test_only_trials_that_have_begun_have_a_bar(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cluster, "error_line", lambda ray, task: "")
     monkeypatch.setattr(cluster, "_cancel", lambda *_: None)
-    board, drawn = cluster.ProgressBoard(tmp_path, {"a": 5, "b": 5, "c": 5}, verbose=False), []
-    monkeypatch.setattr(cluster.ProgressBoard, "draw", lambda self, name, state=None: drawn.append((name, state)))
-    monkeypatch.setattr(cluster.ProgressBoard, "finish", lambda self, name, state: None)
+    board, seen = cluster.ProgressBoard(tmp_path, {"a": 5, "b": 5, "c": 5}, verbose=False), []
+    monkeypatch.setattr(cluster.ProgressBoard, "finish", lambda self, name, state: seen.append([*self.bars]))
     RunDirectory(tmp_path / "c").prepare()
-    RunDirectory(tmp_path / "c").write_history({"step": [1]})
+    RunDirectory(tmp_path / "c").write_history(dict.fromkeys(new_history(False), [1]))
     cluster.run_tasks(Ray, {name: (lambda name=name: name) for name in "abc"}, 3, board)
-    assert {name for name, _ in drawn} == {"c"}
+    assert seen == [[], ["c"], ["c"]]
 
 
 def test_links_to_the_source_are_those_of_the_class_that_is_meant():

@@ -303,8 +303,8 @@
       const frame = async (now) => {
         if (this.walking !== way) return;
         if (way.begin === undefined || now - way.begin >= WALK_MS) {
+          if (way.begin === undefined) this.pace = 0; // measured anew: the first image is slower
           way.from = way.to ?? this.base, way.to = this.draw(), way.begin = now;
-          this.pace = 0; // measured anew: the first image is slower
         }
         const t = (now - way.begin) / WALK_MS;
         this.base = slerp(way.from, way.to, t * t * (3 - 2 * t));

@@ -351,7 +351,8 @@ class Lab {
     if (spot) this.add_points(x, y, 8);
     else this.show();
     const at = this.cursor.map((v) => v.toFixed(2)).join(", ");
-    if (this.drawn.labels.length < MOST_DRAWN) this.live.textContent = spot ? `${this.drawn.labels.length} points` : at;
+    const { length } = this.drawn.labels, points = length < MOST_DRAWN ? `${length} points` : this.full.textContent;
+    this.live.textContent = spot ? points : at;
   }
 
   add_points(x, y, wanted) {
