@@ -1075,7 +1075,6 @@ d = { 'settings': { 'branch': 'main',
                                  'acgan_nb.trials.read_record': ('api/trials.html#read_record', 'acgan_nb/trials.py'),
                                  'acgan_nb.trials.run_folder': ('api/trials.html#run_folder', 'acgan_nb/trials.py'),
                                  'acgan_nb.trials.run_trials': ('api/trials.html#run_trials', 'acgan_nb/trials.py'),
-                                 'acgan_nb.trials.show_notes': ('api/trials.html#show_notes', 'acgan_nb/trials.py'),
                                  'acgan_nb.trials.trial_name': ('api/trials.html#trial_name', 'acgan_nb/trials.py'),
                                  'acgan_nb.trials.write_curves': ('api/trials.html#write_curves', 'acgan_nb/trials.py'),
                                  'acgan_nb.trials.write_record': ('api/trials.html#write_record', 'acgan_nb/trials.py')}}}

@@ -124,6 +124,7 @@ def class_counts(self: Dataset):
     "Images of each class, (K,); the unlabelled ones are not counted."
     return np.bincount(self.labels[self.labels >= 0], minlength=self.num_classes)
 
+# %% ../nbs/api/03_data.ipynb #2ca1184c
 @patch(as_prop=True)
 def unlabelled(self: Dataset):
     "Images without a label."
@@ -278,7 +279,7 @@ def save_images(images, labels, out, columns=10):
         write_png(out / str(label) / f"{i:05d}.png", image)
     return out
 
-
+# %% ../nbs/api/03_data.ipynb #7d64324e
 def check_save_images(out):
     "One line if `save_images` cannot write there, or has done so already."
     grid = (path := expanded(out)).suffix.lower() == ".png"

@@ -295,7 +295,7 @@ def _of_module(module, name):
         symbol = getattr(symbol, part)
     return symbol
 
-
+# %% ../nbs/api/27_docs.ipynb #746e4fd1
 def _source_url(module, name) -> str:
     "Where the repository defines a symbol; empty if it does so elsewhere."
     path, about = Path(find_spec(module).origin), SITE["settings"]
@@ -305,7 +305,7 @@ def _source_url(module, name) -> str:
                 return f"{about['git_url']}/blob/{about['branch']}/acgan_nb/{path.name}#L{inner.lineno}"
     return ""
 
-
+# %% ../nbs/api/27_docs.ipynb #746e4fd2
 def _named(node):
     "(node, dotted name) of a function, a patched method, or a class and its methods."
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):

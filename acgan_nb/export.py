@@ -226,7 +226,7 @@ def _check_backend(format):
     if format != "keras" and (backend := keras.backend.backend()) != "tensorflow":
         raise ValueError(f"{format} is written with KERAS_BACKEND=tensorflow, not with {backend}")
 
-
+# %% ../nbs/api/29_export.ipynb #150653b9
 def export_generator(run, path, format: str | None = None) -> Path:
     """Write the averaged generator of a `Run` (see there), by itself; returns the path.
 

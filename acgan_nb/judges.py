@@ -129,7 +129,7 @@ def probabilities(self: Judge, images) -> np.ndarray:
     "P(class | image) of uint8 images (N, H, W, C), (N, K) in float64; rows sum to 1."
     return self.features_and_probabilities(images)[1]
 
-
+# %% ../nbs/api/14_judges.ipynb #97a34e7b
 @patch
 def features_and_probabilities(self: Judge, images):
     "(features (N, F) in float32, P(class | image) (N, K) in float64) of uint8 images (N, H, W, C)."

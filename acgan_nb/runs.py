@@ -313,7 +313,7 @@ def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Datase
     arrays = run.config["data"] in NOT_BY_NAME  # which had this range; files have another one
     return from_arrays(data, run.config["class_names"], run.config.get("value_range") if arrays else None)
 
-
+# %% ../nbs/api/17_runs.ipynb #0cd41c94
 def _load_data(run, split, data_dir, name):
     "The images of this name or folder (None: the run's) in the run's size, channels and classes."
     c = run.config
@@ -415,8 +415,7 @@ def load_pretrained(
 ) -> Run:
     """The shipped run of this name; `ValueError` if there is none.
 
-    `name`: one of `pretrained_names()`: digits, mnist, mnist_adc, cifar10,
-    cifar10_50k, cifar10_16.
+    `name`: one of `pretrained_names()`: digits, mnist, mnist_adc, cifar10, cifar10_50k, cifar10_16.
 
     >>> load_pretrained("mnist").sample(7, count=16).shape
     (16, 28, 28, 1)

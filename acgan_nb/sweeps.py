@@ -31,7 +31,7 @@ from .settings import ROWS, check_range, settings_from
 from .storage import expanded, locked, read_json, write_json
 from .tables import aligned, compare
 from .train import fit
-from .trials import check_all, load_for_trials, make_folders, name_trials, show_notes
+from .trials import check_all, load_for_trials, make_folders, name_trials
 
 # %% auto #0
 __all__ = ['PRESETS', 'split_classes', 'sweep', 'summary', 'splits', 'Ensemble', 'load_ensemble']
@@ -274,8 +274,7 @@ def sweep(
     """
     check_resources(cpus, gpus, retries, jobs)
     trials = _with_rungs(name_trials(trials, common), rungs, keep)
-    data = load_for_trials(data, outdir, trials, common.get("arch"), size, data_dir)
-    show_notes(data, verbose)
+    data = load_for_trials(data, outdir, trials, common.get("arch"), size, data_dir, verbose)
     steps, options, test = check_all(data, trials, evaluate, gpus, data_dir)
     make_folders(outdir := expanded(outdir).resolve(), [outdir / name for name in trials])
     with locked(outdir), ray_session() as ray:

@@ -107,18 +107,17 @@ def check_trial(data: Dataset, settings: dict, gpus: float | None = None) -> dic
     return config
 
 # %% ../nbs/api/24_trials.ipynb #7912e927
-def load_for_trials(data, outdir, trials: dict, arch=None, size=None, data_dir=None) -> Dataset:
+def load_for_trials(
+    data, outdir, trials: dict, arch=None, size=None, data_dir=None, verbose=False
+) -> Dataset:
     "The data as `fit` would load them with the settings of these trials, which must agree on how pixels are read."
     if isinstance(data, Stream) or is_streamable(data):
         raise ValueError("trials need a data set in memory, got a stream of batches")
     check_outside(outdir, data)
-    return as_dataset(data, arch, size=size, data_dir=data_dir, **_agreed(trials))[0]
-
-
-def show_notes(data: Dataset, verbose: bool):
-    "What was done to the images when they were loaded, as `fit` says it."
-    for note in data.notes if verbose else ():
+    data, _ = as_dataset(data, arch, size=size, data_dir=data_dir, **_agreed(trials))
+    for note in data.notes if verbose else ():  # as `fit` says it
         tqdm.write(note)
+    return data
 
 
 def _agreed(trials: dict) -> dict:
@@ -301,8 +300,7 @@ def run_trials(
     """
     classes, arch = common.pop("classes", None), common.get("arch")
     trials, seeds = name_trials(trials, common), _check_seeds(seeds)
-    data = load_for_trials(data, outdir, trials, arch, size, data_dir).subset(classes)
-    show_notes(data, verbose)
+    data = load_for_trials(data, outdir, trials, arch, size, data_dir, verbose).subset(classes)
     check_range("samples", samples, data.num_classes * images_for(_PAIRS), whole=True)
     runs, configs = _with_seeds(trials, seeds), check_trials(data, trials)
     test = load_test_split(data, data_dir, next(iter(trials.values())))  # read as `data` was
