@@ -137,14 +137,15 @@ def _measures(report) -> str:
     return "\n".join(["", "## Measures", "", markdown(table(columns)), "", *lines]) + f"\n\n## Limits\n{LIMITS}"
 
 # %% ../nbs/api/38_card.ipynb #5b3720bb
-def _settings(name, config, by_name) -> str:
+def _settings(name, config) -> str:
     "The settings that every run has, those that are not the defaults, and what they were used with."
+    data, config = config["data"], without_place(config, config)
     changed = [r.name for r in ROWS.values() if r.recorded and not r.is_default(config)]
     names = dict.fromkeys(("arch", *NEEDED, *changed))
     rows = [["setting", "value"], *([f"`{key}`", plain(config[key])] for key in names)]
     versions = ", ".join(f"{key} {value}" for key, value in (config.get("versions") or {}).items())
     again = f'`acgan train --config hf://{name}`, or `fit(config="hf://{name}")`'
-    if not by_name:
+    if data in NOT_BY_NAME or data != config["data"]:  # nor can a folder elsewhere be loaded
         again = f'`fit(data, config="hf://{name}")` with the same data'
     notes = [
         f"- data: {config['images']:,} images, SHA-256 of pixels and labels `{config['fingerprint']}`",
@@ -154,11 +155,10 @@ def _settings(name, config, by_name) -> str:
     return "\n".join(["", "## Training", "", markdown(rows), "", "All others are the defaults.", "", *notes, ""])
 
 # %% ../nbs/api/38_card.ipynb #2b991966
-def card(
-    name: str, config: dict, step: int, report=None, license="unknown", truncation=None, by_name=True
-) -> str:
-    "The model card of a run, in Markdown with the Hub's metadata in front. `by_name`: so its data can be loaded."
-    return _head(name, config, step, license, truncation) + _measures(report) + _settings(name, config, by_name)
+def card(name: str, config: dict, step: int, report=None, license="unknown", truncation=None) -> str:
+    "The model card of a run, in Markdown with the Hub's metadata in front; `config`: with its folders."
+    head = _head(name, without_place(config, config), step, license, truncation)
+    return head + _measures(report) + _settings(name, config)
 
 # %% ../nbs/api/38_card.ipynb #bf9c8017
 def _report_of(run):
@@ -189,8 +189,7 @@ def write_hub_folder(run, folder, name: str, license="unknown"):
     if report := _report_of(run):
         write_json(folder / "report.json", without_place(report, run.config))
         report = read_report(folder)
-    by_name = config["data"] == run.config["data"] and config["data"] not in NOT_BY_NAME
-    text = card(name, config, run.step, report, license, run.truncation, by_name)
+    text = card(name, run.config, run.step, report, license, run.truncation)
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 # %% ../nbs/api/38_card.ipynb #3b1b8f4e

@@ -234,12 +234,11 @@ def _plot(run, data, data_dir, coordinate):
     from acgan_nb.runs import load_run, run_data
 
     trained = load_run(run)
-    check_range("coordinate", coordinate, 0, trained.config["latent_dim"] - 1, whole=True)
 
     def figures():
+        yield "latent_sweep", plots.latent_sweep(trained, coordinate)  # first: it checks the coordinate
         if trained.history["step"]:
             yield "curves", plots.training_curves(trained.history)
-        yield "latent_sweep", plots.latent_sweep(trained, coordinate)
         if data is not None or trained.config["data"] not in NOT_BY_NAME:  # last: the images may have moved
             real = run_data(trained, data_dir=data_dir, data=data)
             yield "real_and_generated", plots.real_and_generated(real, trained)

@@ -91,7 +91,7 @@ def _factor(covariance):
     return vectors[:, kept] * np.sqrt(values[kept])
 
 
-def _mean_and_factor(features):
+def mean_and_factor(features):
     "Mean (F,) and a factor (F, R) of the covariance of features (N, F)."
     if len(features) > features.shape[1]:
         mean, covariance = moments(features)
@@ -100,15 +100,10 @@ def _mean_and_factor(features):
     return mean, (features - mean).T / np.sqrt(len(features) - 1)
 
 # %% ../nbs/api/13_metrics.ipynb #cdf2a7ae
-def frechet_from_moments(mean_a, covariance_a, mean_b, covariance_b) -> float:
-    "Squared Fréchet distance of two normal distributions, from means (F,) and covariances (F, F)."
-    return _frechet(mean_a - mean_b, _factor(covariance_a), _factor(covariance_b))
-
-
-def _frechet(difference, a, b):
-    "The same from the difference of the means (F,) and factors (F, R) of the covariances."
+def frechet_from_factors(mean_a, a, mean_b, b) -> float:
+    "Squared Fréchet distance of two normal distributions, from means (F,) and factors (F, R) of the covariances."
     overlap = np.linalg.svd(a.T @ b, compute_uv=False).sum()
-    return float(max((difference**2).sum() + (a**2).sum() + (b**2).sum() - 2 * overlap, 0.0))
+    return float(max(((mean_a - mean_b) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * overlap, 0.0))
 
 # %% ../nbs/api/13_metrics.ipynb #266865ff
 def frechet_distance(a, b) -> float:
@@ -120,8 +115,7 @@ def frechet_distance(a, b) -> float:
     9.0
     """
     a, b = feature_pair(a, b)
-    (mean_a, factor_a), (mean_b, factor_b) = map(_mean_and_factor, (a, b))
-    return _frechet(mean_a - mean_b, factor_a, factor_b)
+    return frechet_from_factors(*mean_and_factor(a), *mean_and_factor(b))
 
 # %% ../nbs/api/13_metrics.ipynb #cf5aa04e
 def _kernel(x, y):
@@ -308,6 +302,12 @@ def within_class_pairs(labels, pairs: int = 100, seed: int = 0, classes=None):
         found.append(_random_pairs(members, pairs, rng))
     return tuple(np.stack(found, axis=1))
 
+# %% ../nbs/api/13_metrics.ipynb #57a2c9fa
+def mean_ms_ssim(images, i, j, mode="paper") -> np.ndarray:
+    "Mean MS-SSIM (K,) of the pairs images[i], images[j]; indices (K, P)."
+    classes = tqdm(zip(i, j), "MS-SSIM", len(i), delay=5, leave=False)  # one at a time: copies are large
+    return np.array([ms_ssim(images[a], images[b], mode).mean() for a, b in classes])
+
 # %% ../nbs/api/13_metrics.ipynb #57a2c9fb
 def class_ms_ssim(images, labels, pairs: int = 100, seed: int = 0, mode="paper") -> np.ndarray:
     """Mean MS-SSIM (K,) over `pairs` random pairs of different images within each class 0..K-1.
@@ -320,8 +320,7 @@ def class_ms_ssim(images, labels, pairs: int = 100, seed: int = 0, mode="paper")
     """
     images = as_images(images)
     i, j = within_class_pairs(as_labels(labels, len(images)), pairs, seed)
-    classes = tqdm(zip(i, j), "MS-SSIM", len(i), delay=5, leave=False)  # one at a time: copies are large
-    return np.array([ms_ssim(images[a], images[b], mode).mean() for a, b in classes])
+    return mean_ms_ssim(images, i, j, mode)
 
 # %% ../nbs/api/13_metrics.ipynb #a3232925
 def resolution_hits(images, labels, judge, sizes) -> np.ndarray:

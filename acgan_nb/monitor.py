@@ -59,7 +59,7 @@ class RealStatistics:
     class_names: tuple
     pairs: int  # per class, for MS-SSIM
     seed: int  # of the pairs and the latents
-    moments: tuple  # of the real features: mean (F,), covariance (F, F)
+    moments: tuple  # of the real features: mean (F,), factor (F, R) of the covariance
     floor: float  # Fréchet distance of other real images
     limit: float  # MS-SSIM of a collapsed class: above the largest real class + 3 standard errors
 
@@ -78,7 +78,7 @@ def _error(images, count, pairs, rng, draws=20):
     chosen = np.concatenate([rng.choice(len(images), size, replace=False) for _ in range(draws)])
     labels, seed = np.repeat(np.arange(draws), size), int(rng.integers(2**31))
     i, j = (chosen[part] for part in metrics.within_class_pairs(labels, pairs, seed))
-    similarity = np.array([metrics.ms_ssim(images[a], images[b]).mean() for a, b in zip(i, j)])
+    similarity = metrics.mean_ms_ssim(images, i, j)
     # subsets of a finite set, drawn without replacement, differ less
     correction = max(1 - size / len(images), 0.5)
     return similarity.std(ddof=1) * np.sqrt(size / count / correction)
@@ -113,8 +113,8 @@ def real_statistics(
     k, rng, measured_by = data.num_classes, np.random.default_rng(seed), feature_judge or judge
     per_class = max(-(-samples // k), metrics.images_for(pairs))
     others, rest = _split(data.images, per_class * k, rng)
-    moments, other = (metrics.moments(measured_by.features(part)) for part in (rest, others))
-    floor = metrics.frechet_from_moments(*other, *moments)
+    moments, other = (metrics.mean_and_factor(measured_by.features(part)) for part in (rest, others))
+    floor = metrics.frechet_from_factors(*other, *moments)
     limit = _limit(data, pairs, per_class, seed, rng)
     labels = np.repeat(np.arange(k), per_class)
     about = data.class_names, pairs, seed, moments, floor, limit
@@ -125,7 +125,7 @@ def real_statistics(
 def distance(self: RealStatistics, images) -> float:
     "Fréchet distance of images (N, H, W, C) to the real ones, in `feature_judge`'s features."
     features = self.feature_judge.features(images)
-    return metrics.frechet_from_moments(*metrics.moments(features), *self.moments)
+    return metrics.frechet_from_factors(*metrics.mean_and_factor(features), *self.moments)
 
 # %% ../nbs/api/15_monitor.ipynb #4a33f09a
 @patch

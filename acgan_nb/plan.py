@@ -34,7 +34,7 @@ from .settings import not_installed, settings_from
 from .sources import resize, shape_note
 from .storage import NOT_BY_NAME, read_settings
 from .start import Start, check_source, kept_start, load_start
-from .stream import Stream, image_digest, is_streamable
+from .stream import Stream, image_digest, is_stream
 
 # %% auto #0
 __all__ = ['as_dataset', 'Plan', 'check_fit', 'train_command']
@@ -81,7 +81,7 @@ def as_dataset(
             size = architecture_of(arch).image_shape[:2] if arch is not None else network_size
         options = dict(data_dir=data_dir, value_range=value_range, framing=framing)
         data = load(data, classes=classes, size=size, **options)
-    elif isinstance(data, Stream) or is_streamable(data):
+    elif is_stream(data):
         if (classes, size) != (None, None):
             raise ValueError("classes and size are not for a stream of batches")
         if isinstance(data, Stream) and value_range and [*value_range] != [*(data.value_range or ())]:

@@ -31,7 +31,7 @@ from .sampling import invert as invert_images
 from .settings import check_range, nearest, pick
 from .storage import NOT_BY_NAME, check_own, check_run, load_variables, pretrained_names
 from .storage import replacing, results_folder, save_variables
-from .stream import Stream, is_streamable
+from .stream import is_stream
 
 # %% auto #0
 __all__ = ['Run', 'build_gan', 'load_run', 'run_data', 'export_run', 'load_pretrained']
@@ -304,7 +304,7 @@ def run_data(run: Run, split: str = "train", data_dir=None, data=None) -> Datase
     """
     if data is None or isinstance(data, (str, os.PathLike)):
         return _load_data(run, split, data_dir, data)
-    if isinstance(data, Stream) or is_streamable(data):
+    if is_stream(data):
         raise ValueError("an evaluation compares images in memory: give (images, labels), not a stream of batches")
     if isinstance(data, Dataset):
         return data

@@ -33,6 +33,11 @@ def is_streamable(batches) -> bool:
         return True
     return hasattr(batches, "element_spec") and hasattr(batches, "as_numpy_iterator")
 
+
+def is_stream(data) -> bool:
+    "Whether these are batches that are read when needed: a `Stream` or what one is made of."
+    return isinstance(data, Stream) or is_streamable(data)
+
 # %% ../nbs/api/42_stream.ipynb #720bfbcd
 def _as_batch(batch, num_classes=None, value_range=None, signed=False):
     "A pair (images, labels) -> uint8 (B, H, W, C) and int64 (B,), or a one-line `ValueError`."

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .settings import check_choice
-from .storage import expanded, folder_name, read_json, results_folder, write_rows
+from .storage import find_run, folder_name, read_json, results_folder, write_rows
 
 # %% auto #0
 __all__ = ['MEASURE_ROWS', 'MEASURES', 'table', 'markdown', 'summary', 'compare', 'over_seeds', 'welch', 'significance']
@@ -255,13 +255,12 @@ def _columns(reports) -> dict:
 def compare(folders, by_run: bool = False) -> str:
     """A table of the reports in several run directories, a column each.
 
-    `folders`: run directories. `by_run`: a row for each run instead.
+    `folders`: run directories, Hub addresses or names of pretrained generators. `by_run`: a row for each run instead.
 
-    >>> from acgan_nb.storage import results_folder
-    >>> print(compare([results_folder("digits")]).splitlines()[1])
+    >>> print(compare(["digits"]).splitlines()[1])
     GAN-test                   higher     98.3%        100.0%
     """
-    folders = [expanded(folder) for folder in folders]
+    folders = [find_run(folder) for folder in folders]
     columns = _columns([(folder, read_report(folder)) for folder in folders])
     rows = table(columns, (*MEASURE_ROWS, *COUNT_ROWS))
     return "\n".join(aligned(list(zip(*rows)) if by_run else rows))

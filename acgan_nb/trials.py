@@ -26,7 +26,7 @@ from .plan import as_dataset, check_fit, check_shared
 from .settings import PLAIN, ROWS, check_choice, check_range, rows_of
 from .storage import NOT_BY_NAME, as_file_name, check_no_link, check_own, expanded
 from .storage import read_json, read_rows, write_json, write_rows
-from .stream import Stream, is_streamable
+from .stream import is_stream
 from .tables import MEASURES
 from .train import fit
 
@@ -111,7 +111,7 @@ def load_for_trials(
     data, outdir, trials: dict, arch=None, size=None, data_dir=None, verbose=False
 ) -> Dataset:
     "The data as `fit` would load them with the settings of these trials, which must agree on how pixels are read."
-    if isinstance(data, Stream) or is_streamable(data):
+    if is_stream(data):
         raise ValueError("trials need a data set in memory, got a stream of batches")
     check_outside(outdir, data)
     data, _ = as_dataset(data, arch, size=size, data_dir=data_dir, **_agreed(trials))

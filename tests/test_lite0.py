@@ -11,7 +11,7 @@ import pytest
 
 from acgan_nb import judges, lite0, plan, train
 from acgan_nb.data import load
-from acgan_nb.metrics import control, frechet_from_moments, moments
+from acgan_nb.metrics import control, frechet_from_factors, mean_and_factor
 from acgan_nb.plan import check_fit
 from acgan_nb.storage import results_folder
 
@@ -196,6 +196,6 @@ def test_the_monitor_measures_by_the_judge_it_is_given(monkeypatch):
     assert (about["judge"], about["features"]) == ("digits", "stranger")
     assert about["features_hash"] == stranger.hash
     samples = control("noise", load("digits"), real.labels)
-    distance = frechet_from_moments(*moments(stranger.features(samples)), *real.moments)
+    distance = frechet_from_factors(*mean_and_factor(stranger.features(samples)), *real.moments)
     assert real.compare(samples)[0]["frechet_distance"] == pytest.approx(distance)
     refused("feature_judge must be one of", lambda: check_fit("digits", feature_judge="fid"))

@@ -1825,6 +1825,16 @@ def test_plots_are_checked_before_the_first_is_drawn(outdir):
     done = CliRunner().invoke(main, ["plot", str(outdir), "--coordinate", "500"])
     assert done.exit_code == 2 and "coordinate must be a whole number" in done.stderr
     assert not (outdir / "curves.png").exists()
+    last = load_run(outdir).config["latent_dim"] - 1
+    assert CliRunner().invoke(main, ["plot", str(outdir), "--coordinate", str(last)]).exit_code == 0
+
+
+def test_pretrained_generators_are_compared_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(main, ["compare", "digits", "cifar10_50k"])
+    assert said.exit_code == 0 and {"digits", "cifar10_50k"} <= set(said.output.split("\n")[0].split())
+    said = CliRunner().invoke(main, ["compare", "digit"])
+    assert said.exit_code == 2 and "no run in 'digit'" in said.stderr and "digits" in said.stderr.split(":", 1)[1]
 
 
 def test_commands_that_are_advised_can_be_typed(tmp_path):
