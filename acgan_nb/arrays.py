@@ -15,6 +15,7 @@ from textwrap import shorten
 import numpy as np
 
 from .settings import check_value_range
+from .storage import one_line
 
 # %% auto #0
 __all__ = ['class_ids']
@@ -26,8 +27,10 @@ def as_array(values, otherwise):
         values = values.detach().cpu()
     try:
         return np.asarray(values)
-    except (ValueError, TypeError, RuntimeError):
+    except ValueError:
         raise ValueError(otherwise) from None
+    except (TypeError, RuntimeError) as error:  # as of tensors on a GPU
+        raise ValueError(f"{otherwise}: {one_line(error)}") from None
 
 # %% ../nbs/api/30_arrays.ipynb #2fe929ee
 def _channels_last(images):
@@ -239,7 +242,7 @@ def listed(values, width=150) -> str:
 
 # %% ../nbs/api/30_arrays.ipynb #63aec037
 def check_memory(what, *sizes):
-    "`ValueError` if so many bytes, the product, are more than half of the machine's memory."
+    "`ValueError` if the product of `sizes`, in bytes, is more than half of this machine's memory."
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # it does not say

@@ -91,7 +91,7 @@ acgan sample hf://{name} --label {label}{option}
 ```
 
 ```python
-from acgan_nb.train import load_run
+from acgan_nb import load_run
 
 run = load_run("hf://{name}"{argument})
 images = run.sample({label!r}, count=16)  # uint8 (16, {height}, {width}, {channels})
@@ -139,14 +139,16 @@ def _measures(report) -> str:
 # %% ../nbs/api/38_card.ipynb #5b3720bb
 def _settings(name, config) -> str:
     "The settings that every run has, those that are not the defaults, and what they were used with."
-    data, config = config["data"], without_place(config, config)
+    data, init, config = config["data"], config.get("init"), without_place(config, config)
     changed = [r.name for r in ROWS.values() if r.recorded and not r.is_default(config)]
     names = dict.fromkeys(("arch", *NEEDED, *changed))
     rows = [["setting", "value"], *([f"`{key}`", plain(config[key])] for key in names)]
     versions = ", ".join(f"{key} {value}" for key, value in (config.get("versions") or {}).items())
     again = f'`acgan train --config hf://{name}`, or `fit(config="hf://{name}")`'
-    if data in NOT_BY_NAME or data != config["data"]:  # nor can a folder elsewhere be loaded
-        again = f'`fit(data, config="hf://{name}")` with the same data'
+    mine = data in NOT_BY_NAME or data != config["data"]  # nor can a folder elsewhere be loaded
+    if mine or init != config.get("init"):
+        arguments = ["data"] * mine + [f'config="hf://{name}"'] + ["init=..."] * (init != config.get("init"))
+        again = f"`fit({', '.join(arguments)})` with the same data" + " and the run it started from" * (init != config.get("init"))
     notes = [
         f"- data: {config['images']:,} images, SHA-256 of pixels and labels `{config['fingerprint']}`",
         f"- machine: {plain(config.get('hardware', 'not recorded'))}; {plain(versions)}",

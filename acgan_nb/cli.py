@@ -28,6 +28,7 @@ __all__ = []
 @click.version_option(package_name="acgan_nb")
 def main(debug):
     "Auxiliary classifier GANs (Odena, Olah, Shlens) in Keras 3."
+    os.environ["MPLBACKEND"] = "agg"  # figures are saved, not shown; a notebook's shell has another one
     if not debug:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # children inherit it
     warnings.formatwarning = lambda message, *_, **__: f"acgan: {printable(message)}\n"  # one line
@@ -44,7 +45,7 @@ class _Path(click.Path):
     def convert(self, value, param, ctx):
         if not str(value):
             self.fail("must not be empty", param, ctx)
-        return super().convert(value, param, ctx)
+        return super().convert(os.path.expanduser(value), param, ctx)
 
 
 _FOLDER = _Path(path_type=Path)
@@ -302,6 +303,8 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
             failed = error
     try:
         page = save_report(trained, report, train)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; report.json is written, its page is not") from None
     finally:  # if the disk is full, too
         say(summary(report))
     say(page)

@@ -155,7 +155,9 @@ def error_line(ray, task):
 
 # %% ../nbs/api/43_cluster.ipynb #eb15687a
 def run_tasks(ray, submit: dict, jobs: int, board) -> dict:
-    "Call {name: function that starts a task}, at most `jobs` at once; {name: error line or ''}."
+    """Call {name: function that starts a task}, at most `jobs` at once; {name: error line or ''}.
+
+    A task may return texts to warn of here: nobody sees what is written on its worker."""
     waiting, running, errors = iter(submit), {}, {}
     try:
         while len(errors) < len(submit):
@@ -163,6 +165,8 @@ def run_tasks(ray, submit: dict, jobs: int, board) -> dict:
             for task in ray.wait(list(running), timeout=1.0)[0]:
                 name = running.pop(task)
                 errors[name] = error_line(ray, task)
+                for text in [] if errors[name] else ray.get(task) or []:
+                    warnings.warn(f"{name}: {text}", stacklevel=2)
                 board.finish(name, errors[name] or "finished")
             for name in running.values():
                 board.draw(name)

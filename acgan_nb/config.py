@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import PurePosixPath, PureWindowsPath
 
 from .settings import ROWS, Settings, check_range, nearest
@@ -18,14 +18,6 @@ __all__ = ['recorded', 'check_config', 'check_same']
 DATA_KEYS = dict(
     data=str, fingerprint=str, images=int, image_shape=list, class_names=list, arch=str
 )
-def own_version() -> str:
-    "This package's version; 0 if it is imported from a source tree."
-    try:
-        return metadata.version("acgan_nb")
-    except metadata.PackageNotFoundError:
-        return "0"
-
-
 NOTES = {"hardware", "versions", "evaluation", "rollbacks"}  # recorded, but no settings
 NEEDED = (  # settings of the first version on
     "steps", "batch_size", "latent_dim", "learning_rate", "d_learning_rate", "beta_1",
@@ -132,14 +124,21 @@ def check_same(where, old: dict, new: dict):
     free -= {"steps"} if new["noise_schedule"] != "constant" else set()
     if keys := sorted(key for key in new.keys() - free if old.get(key) != new[key]):
         old_text, new_text = (
-            ", ".join(f"{key}={c.get(key)!r:.16}" for key in keys[:3]) for c in (old, new)
+            ", ".join(f"{key}={c.get(key)!r:.40}" for key in keys[:3]) for c in (old, new)
         )
         raise ValueError(f"{where} holds a run with {old_text}, not {new_text}")
 
 # %% ../nbs/api/39_config.ipynb #c2fa0002
 def versions_of(*packages) -> dict:
-    "The installed versions of packages, by name."
-    return {package: metadata.version(package) for package in packages}
+    "The installed versions of packages, by the name they are imported by."
+    return {package: _version(package) for package in packages}
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # of a distribution of another name, such as tensorflow-cpu
+        return import_module(package).__version__
 
 
 def without_place(value, config: dict):

@@ -20,7 +20,7 @@ from .arrays import as_images, check_memory, class_ids, labels_and_names
 from .settings import as_size, check_choice, check_range, check_value_range, choices
 from .sources import IMAGE_SUFFIXES, class_folders, find_folder, picture, png_url
 from .sources import read_digits, read_folder, with_channels, write_png
-from .storage import check_writable, expanded
+from .storage import NOT_BY_NAME, check_writable, expanded
 from .tfds import read_tfds, tfds_name
 
 # %% auto #0
@@ -130,6 +130,13 @@ def unlabelled(self: Dataset):
     "Images without a label."
     return len(self) - int(self.class_counts.sum())
 
+# %% ../nbs/api/03_data.ipynb #2ca14216
+@patch(as_prop=True)
+def labelled(self: Dataset):
+    "The images that have a label."
+    keep = self.labels >= 0
+    return self if keep.all() else replace(self, images=self.images[keep], labels=self.labels[keep])
+
 
 @patch(as_prop=True)
 def builder_name(self: Dataset):
@@ -207,9 +214,14 @@ def load(
         data = replace(data, images=with_channels(data.images, channels))
     return data.subset(classes)
 
+# %% ../nbs/api/03_data.ipynb #02922099
+def has_value_range(name: str) -> bool:
+    "Whether data of this name are read with a value range: arrays, streams and folders, but no data set by name."
+    return name in NOT_BY_NAME or os.path.isabs(name)
+
 # %% ../nbs/api/03_data.ipynb #02922098
 def check_outside(outdir, name):
-    "`ValueError` if a run directory would become a class of the folder of images that is meant."
+    "`ValueError` if `outdir` lies where it would be read as a class of the folder of images `name`."
     if not isinstance(name, (str, os.PathLike)) or (folder := find_folder(name)) is None:
         return
     out = expanded(outdir).resolve()

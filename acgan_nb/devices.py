@@ -85,7 +85,7 @@ def _jax():
 
 # %% ../nbs/api/04_devices.ipynb #aa180021
 def check_devices(devices: int) -> list[str]:
-    "The names of all devices; `ValueError` if there are fewer, or processes that need all of them."
+    "The names of all devices; `ValueError` if there are fewer than `devices`, or if several processes train and `devices` is not all of them."
     check_range("devices", devices, 1, whole=True)
     names, processes = keras.distribution.list_devices(), process_count()
     if processes > 1 and devices != len(names):

@@ -204,7 +204,7 @@ def _parse_history(lines):
 
 
 def _checked_history(history):
-    "`ValueError` unless it has the columns of every version, finite numbers, and steps that rise."
+    "`ValueError` unless it has the columns of every version, no infinite numbers, and steps that rise."
     needed = [name for name in new_history(False) if not name.endswith("_gradient")]
     if missing := [name for name in needed if name not in history]:
         raise ValueError(f"it has no column {missing[0]!r}")
@@ -227,7 +227,7 @@ def last_row(self: RunDirectory) -> dict:
     "The last row of the history; empty if there is none yet, or none that can be read."
     try:
         history = self.read_history()
-    except ValueError:  # it is just being written
+    except (ValueError, OSError):  # it is just being written
         return {}
     return {name: values[-1] for name, values in history.items() if values}
 
@@ -333,7 +333,7 @@ def checkpoint_for(self: RunDirectory, config: dict) -> Checkpoint | None:
             check_same(checkpoint.path, kept := checkpoint.config, config)
         elif self.config_path.exists():
             check_same(self, kept := self.read_config(), config)
-            if exported:  # or without its checkpoint
+            if exported:  # or its checkpoint was deleted
                 raise ValueError(f"{self} has a generator and no checkpoint to go on from")
     except ValueError as error:
         fits = kept and (checkpoint or exported) and kept["arch"] == config["arch"]

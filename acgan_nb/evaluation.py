@@ -20,10 +20,11 @@ from .data import Dataset
 from .fidelity import check_installed, fidelity_scores
 from .lite0 import imagenet_accuracy
 from .sampling import class_probabilities, generate, interpolate
-from .judges import Judge, RECIPES, judge_for, load_judge, recipe_for, train_judges
-from .runs import Run, run_data
+from .classifier import Judge, train_judges
+from .judges import RECIPES, judge_for, load_judge, recipe_for
+from .runs import Run, load_run, run_data
 from .settings import EVALUATION, check_range, complete, nearest
-from .storage import digest, folder_name, read_json, results_folder
+from .storage import digest, find_run, folder_name, read_json, results_folder
 
 # %% auto #0
 __all__ = ['compute_measures', 'gan_train', 'sampler', 'real_sampler', 'discriminator_accuracy', 'overfitting',
@@ -139,7 +140,7 @@ def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | N
     (359, 1)
     """
     check_range("seeds", seeds, 1, whole=True)
-    test, numbers, correct = test.subset(range(test.num_classes)), range(seed + 1, seed + 1 + seeds), []
+    test, numbers, correct = test.labelled, range(seed + 1, seed + 1 + seeds), []
     size = 3 if min(test.image_shape[:2]) <= 16 else 1  # classifiers, and data sets in memory, at once
     for group in (numbers[i : i + size] for i in range(0, seeds, size)):
         datas = [draw(number) for number in group]
@@ -263,8 +264,7 @@ def overfitting(
 def _inception_score(run: Run, judge: Judge, count: int, groups: int, seed: int):
     "(mean, std) of the Inception score of `count` samples over so many groups."
     labels = np.arange(count) % len(run.config["class_names"])
-    probabilities = judge.probabilities(run.sample(labels, seed=seed))
-    return metrics.inception_score(probabilities, groups, seed)
+    return metrics.inception_score(judge.probabilities(run.sample(labels, seed=seed)), groups, seed)
 
 # %% ../nbs/api/22_evaluation.ipynb #01b1bb7d
 def two_stage_inception_score(
@@ -312,7 +312,7 @@ def check_classes(train: Dataset, test: Dataset, pairs: int = 100):
     "`ValueError` if a class, or the whole data set, has too few images to be measured."
     for what, data, least, total in (("training", train, metrics.images_for(pairs), 10), ("test", test, 2, 6)):
         if (n := (counts := data.class_counts).min()) < least:
-            enough = f" for {pairs} pairs; {n * (n - 1) // 2} are possible" if n > 1 and least > 2 else ""
+            enough = f" for {pairs} pairs; {metrics.pairs_of(n)} are possible" if n > 1 and least > 2 else ""
             which = f"class {data.class_names[int(counts.argmin())]!r}"
             raise ValueError(f"{which} has {n} {what} images, {least} are needed{enough}")
         if len(data) < total:
@@ -333,7 +333,7 @@ def _real_images(run: Run, train: Dataset | None, test: Dataset | None, data_dir
     "(all training images, the labelled ones, the labelled test images); by default those of the run."
     images = run_data(run, "train", data_dir, train)
     test = run_data(run, "test", data_dir, test)
-    train, test = (data.subset(range(data.num_classes)) for data in (images, test))
+    train, test = (data.labelled for data in (images, test))
     _check_same_data(train, test, run)
     return images, train, test
 
@@ -359,23 +359,22 @@ def _describe_run(run: Run) -> dict:
 # %% ../nbs/api/22_evaluation.ipynb #b7c4fdaa
 def _describe_judges(judge: Judge, feature_judge: Judge, test: Dataset) -> dict:
     "Both judges, and the accuracy of the first on real test images."
-    about = {"accuracy_on_real_test": judge.accuracy(test.images, test.labels)}
+    right = judge.accuracy(test.images, test.labels)
     return {
-        "judge": {"name": judge.name, "hash": judge.hash, **about},
+        "judge": {"name": judge.name, "hash": judge.hash, "accuracy_on_real_test": right},
         "features": {"name": feature_judge.name, "hash": feature_judge.hash},
     }
 
 # %% ../nbs/api/22_evaluation.ipynb #c839e2f3
 def _describe_settings(train: Dataset, test: Dataset, options: dict) -> dict:
     "Everything else that the numbers depend on."
-    packages = "keras", "numpy", "scikit-learn"
     return {
         "ms_ssim": metrics.ms_ssim_configuration(*train.images.shape[1:3]),
         "test_images": len(test),
         "test_fingerprint": test.fingerprint,
         "train_fingerprint": train.fingerprint,
         **{name: options[name] for name in options if name not in ("fidelity", "fresh")},
-        "versions": versions_of(*packages, keras.backend.backend()),
+        "versions": versions_of("keras", "numpy", "scikit-learn", keras.backend.backend()),
     }
 
 # %% ../nbs/api/22_evaluation.ipynb #7eef721b
@@ -444,7 +443,7 @@ def evaluate(
     run: Run, *, train: Dataset | None = None, test: Dataset | None = None,
     judge: Judge | None = None, feature_judge: Judge | None = None, data_dir=None, **options,
 ) -> dict:
-    """Every measure of a run and of real images in its place, as a dict that JSON can hold.
+    """Every measure of a run (or of that of this directory) and of real images in its place, as a dict for JSON.
 
     `train`, `test`: real images, by default those the run was trained on and their test split.
     `judge`: of classes, by default `judge_for` the data; `feature_judge`: for distances and
@@ -458,6 +457,7 @@ def evaluate(
     (50, 'digits')
     """
     options = check_evaluation(judge, feature_judge, **options)
+    run = load_run(find_run(run)) if isinstance(run, (str, Path)) else run
     images, train, test = _real_images(run, train, test, data_dir)
     check_classes(train, test, options["pairs"])
     judge = judge or judge_of(run, train)

@@ -23,7 +23,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from .config import own_version, without_place
+from . import __version__
+from .config import without_place
 from .hub import cache_folder
 from .settings import check_choice, not_installed
 from .storage import check_writable, expanded, replacing
@@ -148,7 +149,7 @@ def about_run(run) -> dict:
     "What a file says about its generator: class names, step, version, settings; no folder's place."
     config = without_place(run.config, run.config)
     names = config.pop("class_names")
-    return dict(class_names=names, step=run.step, version=own_version(), settings=config)
+    return dict(class_names=names, step=run.step, version=__version__, settings=config)
 
 # %% ../nbs/api/29_export.ipynb #9c2f3fcc
 def _write_keras(generator, path, about):
@@ -245,14 +246,21 @@ def export_generator(run, path, format: str | None = None) -> Path:
 
 # %% ../nbs/api/29_export.ipynb #68141235
 def _put(made, path):
-    "Move a file or folder to its place, atomically; a folder that it replaces is moved aside."
+    "Move a file to its place, atomically, or a folder, in two steps: the one it replaces is moved aside."
     if made.is_file():
+        content = made.read_bytes()
         with replacing(path) as file:
-            file.write(made.read_bytes())
+            file.write(content)
         return
-    if path.exists():
-        os.replace(path, made.with_name(f"{made.name}.before"))
-    os.replace(made, path)
+    before = made.with_name(f"{made.name}.before")
+    if replaced := path.exists():
+        os.replace(path, before)
+    try:
+        os.replace(made, path)
+    except OSError:
+        if replaced:
+            os.replace(before, path)
+        raise
 
 # %% ../nbs/api/29_export.ipynb #a1bff9f5
 RUNTIME = {"ort.wasm.bundle.min.mjs": "ort.js", "ort-wasm-simd-threaded.wasm": "ort.wasm"}

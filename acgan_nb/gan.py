@@ -15,7 +15,7 @@ from keras import ops
 
 from .augment import flipped, views
 from .data import from_pixels
-from .devices import average, batch_count, replica, shard
+from .devices import average, batch_count, check_backend, replica, shard
 from .gradients import Adam, apply_gradients, average_gradients, global_norm, pullback
 from .heads import head_of
 from .losses import discriminator_loss, generator_loss, gradient_penalty, source_probability
@@ -27,7 +27,8 @@ from .settings import ROWS, check_class_loss, check_value, complete, nearest, pi
 __all__ = ['LOGS', 'ACGAN', 'adam', 'class_accuracy']
 
 # %% ../nbs/api/11_gan.ipynb #6f30c08e
-def _check_shapes(generator, discriminator):
+def _check_networks(generator, discriminator):
+    check_backend()
     made, taken = generator.output_shape[1:], discriminator.input_shape[1:]
     known = [(a, b) for a, b in zip(made, taken) if None not in (a, b)]
     if len(made) != len(taken) or any(a != b for a, b in known):
@@ -60,7 +61,7 @@ class ACGAN(keras.Model):
         super().__init__(**kwargs)
         for name, value in dict(ema=ema, latent=latent, seed=seed).items():
             check_value(ROWS[name], value)
-        _check_shapes(generator, discriminator)
+        _check_networks(generator, discriminator)
         self.generator, self.discriminator = generator, discriminator
         self.ema_generator = keras.models.clone_model(generator)
         self.ema_generator.set_weights(generator.get_weights())
@@ -80,10 +81,9 @@ class ACGAN(keras.Model):
 
 # %% ../nbs/api/11_gan.ipynb #c28de732
 LOGS = (
-    *("d_loss", "g_loss", "source_real", "source_fake", "class_real", "class_fake"),
-    *("d_x", "d_gz_before", "d_gz_after", "class_accuracy_real", "class_accuracy_fake"),
-    *("d_gradient", "g_gradient"),
-)
+    "d_loss", "g_loss", "source_real", "source_fake", "class_real", "class_fake", "d_x", "d_gz_before",
+    "d_gz_after", "class_accuracy_real", "class_accuracy_fake", "d_gradient", "g_gradient",
+)  # fmt: skip
 _OF_LABELLED = "class_real", "class_accuracy_real"  # means over labelled images, not over steps
 
 # %% ../nbs/api/11_gan.ipynb #3d759ba8
@@ -284,7 +284,7 @@ def discriminate_with_penalty(self: ACGAN, real, fake, training=True):
 # %% ../nbs/api/11_gan.ipynb #9d946aa3
 @patch
 def d_objective(self: ACGAN, real, real_labels, fake, fake_labels, training=True):
-    "-(L_S + L_C) + R_1, and what is logged about it."
+    "-(L_S + L_C) + r1 R_1, and what is logged about it."
     real_outputs, fake_outputs, penalty = self.discriminate_with_penalty(
         (real, real_labels), (fake, fake_labels), training
     )

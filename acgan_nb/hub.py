@@ -106,10 +106,7 @@ def fetch(address) -> Path:
     "The directory of a run on the Hub, on this machine; one line if there is none or no way to it."
     name, revision = parse_address(address)
     version = (revision or "newest").replace("/", "_")
-    folder, earlier = cache_folder() / version / name, cache_folder() / name / version
-    if earlier.is_dir() and not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        earlier.rename(folder)
+    folder = cache_folder() / version / name
     weights, page = folder / TENSORS, folder / "report.html"  # which is made by an evaluation here
     with network_edge(f"hf://{name}") as library:
         options = dict(revision=revision, local_dir=folder)

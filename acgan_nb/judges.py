@@ -6,53 +6,27 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import asdict, replace
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 
 import keras
 import numpy as np
-from fastcore.basics import patch
-from scipy.special import softmax
-from tqdm import tqdm
 
-from .arrays import as_images, as_labels, check_memory, to_plain
-from .config import versions_of
-from .data import Dataset, from_pixels, load
-from .lite0 import lite0_network
-from .models import BatchNormalization
-from .sampling import inference
-from .settings import check_choice, check_range
-from .sources import resize
+from .arrays import check_memory, to_plain
+from .classifier import Judge, Recipe, is_of, judge_network, train_judge
+from .data import Dataset, load
 from .devices import check_backend
-from .storage import check_writable, digest, expanded, folder_name, load_variables
+from .lite0 import lite0_network
+from .settings import check_choice, check_range
+from .storage import check_writable, expanded, load_variables
 from .storage import read_json, save_variables, write_json
 
 # %% auto #0
-__all__ = ['RECIPES', 'Recipe', 'Judge', 'train_judge', 'save_judge', 'load_judge', 'make_judge', 'recipe_for', 'judge_for']
-
-# %% ../nbs/api/14_judges.ipynb #26f70ed1
-@dataclass(frozen=True)
-class Recipe:
-    """How to train a judge: a cycle of `steps` steps of batch 128 for each of the learning rates.
-
-    >>> Recipe("digits", 8, widths=(16, 32), steps=100).learning_rates
-    (0.1,)
-    """
-
-    data: str  # name of the data set
-    size: int  # side of the images in pixels; others are resized, and stretched if they must be
-    widths: tuple  # channels of each block
-    steps: int
-    mirror: bool = False  # horizontal flips keep the class
-    start: str | None = None  # name of the judge whose weights it starts from
-    learning_rates: tuple = (0.1,)
-    weight_decay: float = 5e-4  # decoupled: times the learning rate, at every step
+__all__ = ['RECIPES', 'save_judge', 'load_judge', 'make_judge', 'recipe_for', 'judge_for']
 
 # %% ../nbs/api/14_judges.ipynb #e07711f8
 RECIPES = {
@@ -62,250 +36,6 @@ RECIPES = {
     "cifar10_32": Recipe("cifar10", 32, (32, 96, 192), 3900, True, "cifar10_16", (0.1, 0.1), 0.03),
     "cifar10_64": Recipe("cifar10", 64, (64, 192, 256), 2730, True, None, (0.1, 0.03), 0.03),
 }
-
-# %% ../nbs/api/14_judges.ipynb #0655edcf
-def _convolution(x, width, weights, kernel=3, strides=1, halve=False):
-    options = dict(padding="same", use_bias=False, kernel_initializer=weights)
-    x = keras.layers.Conv2D(width, kernel, strides, **options)(x)
-    x = keras.layers.MaxPooling2D()(x) if halve else x
-    x = BatchNormalization(momentum=0.8)(x)
-    return keras.layers.ReLU()(x)
-
-# %% ../nbs/api/14_judges.ipynb #80ec3819
-def judge_network(size: int, channels: int, num_classes: int, widths=(16, 32, 64), seed=0):
-    "Untrained: floats (B, size, size, channels) in [-1, 1] -> features (B, F), logits (B, K)."
-    check_backend()
-    weights = keras.initializers.HeNormal(keras.random.SeedGenerator(seed))
-    x = inputs = keras.Input((size, size, channels))
-    stem = dict(kernel=6, strides=2) if size > 32 else dict(kernel=3, strides=1)
-    x = _convolution(x, 16, weights, **stem)
-    for width in widths:
-        x = _convolution(x, width, weights, halve=True)
-        x = _convolution(x, width, weights)
-    features = keras.layers.GlobalMaxPooling2D()(x)
-    logits = keras.layers.Dense(num_classes, kernel_initializer=weights)(features)
-    return keras.Model(inputs, [features, logits])
-
-# %% ../nbs/api/14_judges.ipynb #6da5f989
-@dataclass(frozen=True)
-class Judge:
-    """A frozen classifier of uint8 images (N, H, W, C); calling it gives class ids (N,).
-
-    `mirror`: average over each image and its mirror image. `about`: the record of its training; judging
-    classes needs its `class_names` and `channels`.
-
-    >>> judge = load_judge("digits")
-    >>> judge(load("digits", "test").images[:5])
-    array([4, 9, 4, 9, 4])
-    """
-
-    name: str  # in reports, and of its two files
-    network: keras.Model  # images in [-1, 1] -> features (B, F), logits (B, K)
-    mirror: bool = False
-    about: dict | None = None
-
-    @cached_property
-    def hash(self) -> str:
-        "Identifies the weights, in 12 hex digits."
-        return digest(self.network.weights)
-
-# %% ../nbs/api/14_judges.ipynb #7fe37291
-@patch
-def _batches(self: Judge, images):
-    "Batches of float images of the network's size and channels."
-    images, (_, size, _, channels) = as_images(images), self.network.input_shape
-    if images.shape[-1] > channels:
-        got = f"got {images.shape[-1]} channels"
-        raise ValueError(f"judge {self.name} takes greyscale images, {got}")
-    count = max(8, 2**19 // size**2)
-    starts = range(0, len(images), count)
-    for i in tqdm(starts, f"judge {self.name}", delay=5, leave=False):
-        part = resize(images[i : i + count], size, "stretch")
-        yield from_pixels(part.repeat(channels // part.shape[-1], axis=-1))
-
-# %% ../nbs/api/14_judges.ipynb #97a34e7a
-@patch
-def probabilities(self: Judge, images) -> np.ndarray:
-    "P(class | image) of uint8 images (N, H, W, C), (N, K) in float64; rows sum to 1."
-    return self.features_and_probabilities(images)[1]
-
-# %% ../nbs/api/14_judges.ipynb #97a34e7b
-@patch
-def features_and_probabilities(self: Judge, images):
-    "(features (N, F) in float32, P(class | image) (N, K) in float64) of uint8 images (N, H, W, C)."
-    run, count, found = self._inference(images), 2 if self.mirror else 1, []
-    for x in self._batches(images):
-        features, logits = zip(*(run(view) for view in (x, x[:, :, ::-1])[:count]))
-        found.append((features[0], softmax(np.array(logits, "float64"), axis=2).mean(axis=0)))
-    return tuple(map(np.concatenate, zip(*found)))
-
-
-@patch
-def _inference(self: Judge, images):
-    "The network in inference mode, for as many batches as these images make, about."
-    return inference(self.network, len(images) * self.network.input_shape[1] ** 2 // 2**19)
-
-# %% ../nbs/api/14_judges.ipynb #131f39b0
-@patch
-def __call__(self: Judge, images) -> np.ndarray:
-    "The most probable class (N,) of uint8 images (N, H, W, C)."
-    return self.probabilities(images).argmax(axis=1)
-
-
-@patch
-def features(self: Judge, images) -> np.ndarray:
-    "Input of the last layer, (N, F) in float32, for uint8 images (N, H, W, C)."
-    run = self._inference(images)
-    return np.concatenate([run(x)[0] for x in self._batches(images)])
-
-# %% ../nbs/api/14_judges.ipynb #2f156059
-@patch
-def accuracy(self: Judge, images, labels) -> float:
-    "Fraction of the labelled images (N, H, W, C) classified as `labels` (N,) says; -1 is unlabelled."
-    images = as_images(images)
-    labels = as_labels(labels, len(images), self.network.output_shape[1][-1])
-    return float(np.mean(self(images[labels >= 0]) == labels[labels >= 0]))
-
-# %% ../nbs/api/14_judges.ipynb #56faaabd
-@patch
-def fits(self: Judge, data: Dataset) -> bool:
-    "Whether it was trained on exactly these classes, and in colour if these images are."
-    return {"class_names", "channels"} <= set(self.about or ()) and _is_of(self.about, data)
-
-
-def _is_of(about, data):
-    return [*about["class_names"]] == [*data.class_names] and about["channels"] >= data.image_shape[2]
-
-# %% ../nbs/api/14_judges.ipynb #0655847f
-def _augment(padded, size, mirror, rng):
-    "A random crop of each padded image (B, H, W, C) -> (B, size, size, C); half of them flipped."
-    y, x = rng.integers(0, padded.shape[1] - size + 1, (2, len(padded), 1))
-    window = np.arange(size)
-    rows, columns = (y + window)[:, :, None], (x + window)[:, None, :]
-    crops = padded[np.arange(len(padded))[:, None, None], rows, columns]
-    if mirror:
-        flipped = rng.random(len(crops)) < 0.5
-        crops[flipped] = crops[flipped, :, ::-1]
-    return crops
-
-# %% ../nbs/api/14_judges.ipynb #444a98c3
-def _training_batches(data, recipe, rng, batch_size=128):
-    "Endless batches (floats, one-hot labels): shuffled in each epoch and augmented."
-    images = resize(data.images, recipe.size, "stretch")
-    targets = np.eye(data.num_classes, dtype="float32")
-    shift = recipe.size // 8
-    pads = [(0, 0), (shift, shift), (shift, shift), (0, 0)]
-    batch_size = min(batch_size, len(data))
-    while True:
-        permutation = rng.permutation(len(data))
-        for i in range(0, len(data) - batch_size + 1, batch_size):
-            chosen = permutation[i : i + batch_size]
-            batch = _augment(np.pad(images[chosen], pads, mode="edge"), recipe.size, recipe.mirror, rng)
-            yield from_pixels(batch), targets[data.labels[chosen]]
-
-# %% ../nbs/api/14_judges.ipynb #7fb8138f
-def _learning_rates(peak, steps):
-    "The learning rate of each step of a cycle (steps,)."
-    step, warmup = np.arange(steps), steps // 5
-    rising = peak / 20 + peak * 19 / 20 * step / max(warmup, 1)
-    falling = peak * (1 + np.cos(np.pi * (step - warmup) / (steps - warmup))) / 2
-    return np.where(step < warmup, rising, falling)
-
-# %% ../nbs/api/14_judges.ipynb #e58c68e6
-class _Together(keras.Model):
-    "Networks side by side: the loss is the sum of their cross-entropies."
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        each = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
-        return sum(map(each, *map(keras.tree.flatten, (y, y_pred))))
-
-
-@lru_cache(maxsize=4)
-def _classifiers(count, size, channels, num_classes, widths, weight_decay):
-    "(`count` networks, one model of all their logits, compiled). All trainings share its variables."
-    networks = [judge_network(size, channels, num_classes, widths) for _ in range(count)]
-    logits = [n.output[1] for n in networks]
-    together = _Together([n.input for n in networks], logits, name="together")
-    sgd = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=weight_decay)
-    sgd.build(together.trainable_variables)
-    xla = False if keras.backend.backend() == "tensorflow" else "auto"
-    together.compile(sgd, jit_compile=xla)
-    return networks, together
-
-# %% ../nbs/api/14_judges.ipynb #edfb2dcc
-def _batches_side_by_side(datas, recipe, seeds, name):
-    "Batches (images of each data set, targets of each), and a progress bar."
-    rngs = map(np.random.default_rng, seeds)
-    each = [_training_batches(data, recipe, rng) for data, rng in zip(datas, rngs)]
-    for _ in tqdm(range(recipe.steps), f"train {name}", delay=5, leave=False):
-        yield tuple(zip(*map(next, each)))
-
-
-def _train_cycle(datas, recipe, name, seeds, peak, networks):
-    "Train `networks` for one cycle, side by side: one of each data set and seed."
-    shape = recipe.size, datas[0].images.shape[-1], datas[0].num_classes
-    training, together = _classifiers(len(datas), *shape, tuple(recipe.widths), recipe.weight_decay)
-    for new, network in zip(training, networks):
-        new.set_weights(network.get_weights())
-    for variable in together.optimizer.variables:  # it forgets the training before
-        variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
-    rates = _learning_rates(peak, recipe.steps)
-
-    def set_rate(step, logs):
-        schedule.model.optimizer.learning_rate = rates[step]  # `model` reads JAX's state back
-
-    schedule = keras.callbacks.LambdaCallback(on_train_batch_begin=set_rate)
-    options = dict(steps_per_epoch=recipe.steps, shuffle=False, verbose=0, callbacks=[schedule])
-    together.fit(_batches_side_by_side(datas, recipe, seeds, name), **options)
-    for network, new in zip(networks, training):
-        network.set_weights([w.astype("float16").astype("float32") for w in new.get_weights()])
-
-# %% ../nbs/api/14_judges.ipynb #b38c9751
-def _provenance(data, recipe, seed, start):
-    "What the weights of a judge depend on, as JSON-able values."
-    return {
-        "recipe": asdict(recipe),
-        "seed": seed,
-        "start_hash": start and start.hash,
-        "channels": data.images.shape[-1],
-        "class_names": list(data.class_names),
-        "train_fingerprint": data.fingerprint,
-        "versions": versions_of("keras", "numpy", keras.backend.backend()),
-    }
-
-# %% ../nbs/api/14_judges.ipynb #dda1cc41
-def train_judges(datas, recipe: Recipe, seeds, name: str, start: Judge | None = None) -> list:
-    "A judge of each data set and seed, trained side by side; see `train_judge`. Equal shapes."
-    began, datas = time.perf_counter(), [data.subset(range(data.num_classes)) for data in datas]
-    shape = recipe.size, datas[0].images.shape[-1], datas[0].num_classes, recipe.widths
-    networks = [judge_network(*shape, seed) for seed in seeds]
-    for network in networks if start else ():
-        network.set_weights(start.network.get_weights())
-    for cycle, peak in enumerate(recipe.learning_rates):
-        _train_cycle(datas, recipe, name, [seed + cycle for seed in seeds], peak, networks)
-    seconds, judges = round(time.perf_counter() - began, 1), []
-    for network, data, seed in zip(networks, datas, seeds):
-        about = {"judge": name, "hash": digest(network.weights)}
-        about |= {**_provenance(data, recipe, seed, start), "seconds": seconds}
-        judges.append(Judge(name, network, recipe.mirror, about))
-    return judges
-
-# %% ../nbs/api/14_judges.ipynb #bfffbed3
-def train_judge(
-    data: Dataset, recipe: Recipe, *, name=None, seed: int = 0, start: Judge | None = None
-) -> Judge:
-    """A judge trained on the labelled images of `data`, from scratch or from another judge.
-
-    name: default "judge of " and the name of the data. seed: of weights, batches and augmentation.
-    start: judge whose weights training starts from; default: random weights.
-
-    >>> judge = train_judge(load("digits"), Recipe("digits", 8, (), steps=2), name="mine")
-    >>> judge.name, judge.about["class_names"][:3]
-    ('mine', ['0', '1', '2'])
-    """
-    check_range("seed", seed, 0, whole=True)
-    name = name or f"judge of {folder_name(data.name)}"
-    return train_judges([data], recipe, [seed], name, start)[0]
 
 # %% ../nbs/api/14_judges.ipynb #f9e7bef4
 def save_judge(judge: Judge, folder):
@@ -336,7 +66,7 @@ def _check_record(about: dict) -> dict:
     check_memory("its network", 4 * 9, sum(b * (a + b) for a, b in pairwise((16, *recipe["widths"]))))
     if channels not in (1, 3) or len(class_names) != len({str(n) for n in class_names}):
         raise ValueError("its channels or class names are not as they should be")
-    return {"hash": None, "mirror": False, **about}
+    return {"hash": None, **about, "recipe": {"mirror": False, **recipe}}
 
 # %% ../nbs/api/14_judges.ipynb #1837f97d
 def _inception(weights="imagenet"):
@@ -439,7 +169,7 @@ def shipped_judge(data: Dataset) -> str | None:
     "Name of the shipped judge of this data set, nearest in image size; None if none fits."
     side = data.images.shape[1]
     for name in sorted(RECIPES, key=lambda name: abs(RECIPES[name].size - side)):
-        if RECIPES[name].data == data.builder_name and _is_of(read_json(FROZEN / f"{name}.json"), data):
+        if RECIPES[name].data == data.builder_name and is_of(read_json(FROZEN / f"{name}.json"), data):
             return name
 
 
@@ -461,7 +191,7 @@ def judge_for(data: Dataset, folder=None, recipe: Recipe | None = None) -> Judge
     >>> judge_for(load("digits")).name
     'digits'
     """
-    data = data.subset(range(data.num_classes))  # the labelled images
+    data = data.labelled
     if name := shipped_judge(data):
         return load_judge(name)
     try:

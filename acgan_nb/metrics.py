@@ -277,11 +277,15 @@ def images_for(pairs: int) -> int:
     "Smallest number n of images that form so many pairs: n (n - 1) / 2 >= pairs."
     return int(np.ceil((1 + np.sqrt(1 + 8 * pairs)) / 2))
 
+
+def pairs_of(count: int) -> int:
+    "Pairs of different images among `count`."
+    return count * (count - 1) // 2
+
 # %% ../nbs/api/13_metrics.ipynb #6c641e8f
 def _random_pairs(members, pairs, rng):
     "First and second elements (pairs,) of random pairs of `members` (N,), without replacement."
-    possible = len(members) * (len(members) - 1) // 2
-    drawn = rng.choice(possible, pairs, replace=False)
+    drawn = rng.choice(pairs_of(len(members)), pairs, replace=False)
     i = ((1 + np.sqrt(1 + 8 * drawn)) / 2).astype(int)  # row of the triangle
     return members[i], members[drawn - i * (i - 1) // 2]
 
@@ -297,7 +301,7 @@ def within_class_pairs(labels, pairs: int = 100, seed: int = 0, classes=None):
     rng, found = np.random.default_rng(seed), []
     for k in range(labels.max() + 1) if classes is None else classes:
         n = len(members := np.flatnonzero(labels == k))
-        if pairs > (possible := n * (n - 1) // 2):
+        if pairs > (possible := pairs_of(n)):
             raise ValueError(f"class {k} has {n} images, {possible} pairs; asked for {pairs}")
         found.append(_random_pairs(members, pairs, rng))
     return tuple(np.stack(found, axis=1))

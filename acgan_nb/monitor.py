@@ -14,7 +14,7 @@ from fastcore.basics import patch
 
 from . import metrics
 from .data import Dataset
-from .judges import Judge
+from .classifier import Judge
 from .loop import step_of
 from .sampling import draw_latents, generate
 from .settings import check_range
@@ -39,8 +39,7 @@ def check_enough(data: Dataset, pairs: int = 100):
 def possible_pairs(data: Dataset, maximum: int = 100, minimum: int = 10) -> int:
     "Pairs per class: `maximum`, or as many as the smallest class has; `ValueError` below `minimum`."
     check_enough(data, minimum)
-    fewest = int(data.class_counts.min())
-    return min(maximum, fewest * (fewest - 1) // 2)
+    return min(maximum, metrics.pairs_of(int(data.class_counts.min())))
 
 # %% ../nbs/api/15_monitor.ipynb #2e582024
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def _split(images, samples, rng, maximum=10_000):
 def _error(images, count, pairs, rng, draws=20):
     "Standard error of a class's mean MS-SSIM with `pairs` pairs of `count` images, from real ones."
     size = max(2, min(count, len(images) // 2))
-    pairs = min(pairs, size * (size - 1) // 2)
+    pairs = min(pairs, metrics.pairs_of(size))
     chosen = np.concatenate([rng.choice(len(images), size, replace=False) for _ in range(draws)])
     labels, seed = np.repeat(np.arange(draws), size), int(rng.integers(2**31))
     i, j = (chosen[part] for part in metrics.within_class_pairs(labels, pairs, seed))
@@ -251,7 +250,7 @@ def on_train_batch_end(self: Monitor, batch, logs=None):
     self.warn_of_collapse(step, similarity)
     self.save_best(step, self.numbers["frechet_distance"])
 
-
+# %% ../nbs/api/15_monitor.ipynb #57dea82e
 @patch
 def on_epoch_end(self: Monitor, epoch, logs=None):
     "The last evaluation of an epoch is in its logs, once: there callbacks such as EarlyStopping look."

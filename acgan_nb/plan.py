@@ -15,24 +15,26 @@ import shlex
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib import metadata, resources
+from importlib import resources
 
 import keras
 import numpy as np
 
 from .architectures import arch_for, architecture_of, check_sides, network_size
 from .arrays import to_plain
-from .config import own_version, recorded, versions_of
-from .data import Dataset, check_batch_size, check_outside, from_arrays, load
+from . import __version__
+from .config import recorded, versions_of
+from .data import Dataset, check_batch_size, check_outside, from_arrays, has_value_range, load
 from .devices import check_backend, check_devices, data_parallel, has_bfloat16, has_gpu
 from .directory import RunDirectory
-from .judges import Judge, load_judge
+from .classifier import Judge
+from .judges import load_judge
 from .models import check_linear
 from .monitor import possible_pairs
 from .settings import ROWS, Settings, as_size, check_range, check_value_range
-from .settings import not_installed, settings_from
+from .settings import needed, settings_from
 from .sources import resize, shape_note
-from .storage import NOT_BY_NAME, read_settings
+from .storage import read_settings
 from .start import Start, check_source, kept_start, load_start
 from .stream import Stream, image_digest, is_stream
 
@@ -141,7 +143,7 @@ _SOURCE = _source()  # that which runs: it may be edited later
 
 def _versions():
     versions = versions_of("keras", "numpy", keras.backend.backend())
-    return {"python": platform.python_version(), **versions, "acgan_nb": f"{own_version()}+{_SOURCE}"}
+    return {"python": platform.python_version(), **versions, "acgan_nb": f"{__version__}+{_SOURCE}"}
 
 # %% ../nbs/api/19_plan.ipynb #e9cd5727
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ class Plan:
     evaluated: Dataset | None = None  # the real images of evaluations
     feature_judge: Judge | None = None  # of evaluations; None: that of classes
     replays: str = ""  # what comes from another run's settings
+    resume: bool = True  # whether the same call goes on where this one ends
 
     @property
     def notes(self) -> tuple:
@@ -216,7 +219,7 @@ def _batch_size(data, given, replays) -> int:
 
 # %% ../nbs/api/19_plan.ipynb #fb521981
 def _check_labelled(class_head, data):
-    "`ValueError` for a projection of images without a label: D would know real ones by that."
+    "`ValueError` for `projection` with unlabelled images: a missing label would tell D that they are real."
     if class_head == "projection" and data.unlabelled:
         raise ValueError(f"class_head='projection' needs a label for every image, {data.unlabelled:,} have none")
 
@@ -225,8 +228,8 @@ def _how_read(data, s) -> dict:
     "`framing` and `value_range` of the images as they are, for config.json."
     reading = getattr(data, "reading", {})  # of a Dataset; a stream has a `value_range`
     values = reading.get("value_range", getattr(data, "value_range", None))
-    if data.name not in NOT_BY_NAME and not os.path.isabs(data.name):
-        values = s.value_range  # a name, by which images are loaded that need none
+    if not has_value_range(data.name):
+        values = s.value_range
     values = check_value_range(s.value_range if values is None else values)
     return dict(framing=reading.get("framing", s.framing), value_range=values and list(values))
 
@@ -245,7 +248,7 @@ def check_fit(
     directory = None if outdir is None else RunDirectory(outdir)
     start = kept_start(s.init, directory) if resume else None
     if s.init and not start:
-        check_source(s.init, directory)
+        _check_start(s.init, directory, replays)
     feature_judge = load_judge(s.feature_judge) if s.evaluate_every and s.feature_judge else None
     options = {name: getattr(s, name) for name in ("classes", "size", "data_dir", "framing")}
     data, arch = as_dataset(data, s.arch, value_range=s.value_range, **options)
@@ -267,8 +270,7 @@ def check_fit(
     return Plan(
         data, config, s, per_epoch, directory, callbacks, verbose,
         distribution=data_parallel(s.devices, batch_size),
-        start=start,
-        **evaluations,
+        start=start, resume=resume, **evaluations,
         replays="" if replays is None else _comparison(replays, read_settings(replays), config),
     )  # fmt: skip
 
@@ -309,14 +311,20 @@ def _check_surroundings(s: Settings, outdir, data):
 # %% ../nbs/api/19_plan.ipynb #afb04d0c
 def check_tensorboard(outdir):
     "`ImportError` without TensorBoard; `ValueError` unless there is a directory to log to."
-    try:
-        metadata.version("tensorboard")
-    except metadata.PackageNotFoundError:
-        raise not_installed("tensorboard=True", "tensorboard", "tensorboard") from None
+    needed("tensorboard", "tensorboard=True", "tensorboard")
     if outdir is None:
         raise ValueError("tensorboard=True needs an outdir")
 
 # %% ../nbs/api/19_plan.ipynb #aa46ea1e
+def _check_start(init, directory, replays):
+    "`check_source`; if `init` comes with the settings of another run, the line says so."
+    try:
+        check_source(init, directory)
+    except FileNotFoundError as error:
+        hint = f", from which {str(replays)!r} started: give init, or init=None to start anew" if replays else ""
+        raise FileNotFoundError(f"{error}{hint}") from None
+
+# %% ../nbs/api/19_plan.ipynb #aa46b044
 def _callback_list(callbacks) -> tuple:
     if callbacks is None:
         return ()
@@ -336,6 +344,8 @@ def _once(data):
         return data
     keys = [image_digest(*pair) for pair in zip(data.images, data.labels)]
     first = sorted(dict(zip(reversed(keys), reversed(range(len(keys))))).values())
+    if len(first) == len(data):
+        return data  # no copy of some gigabytes
     return replace(data, images=data.images[first], labels=data.labels[first])
 
 

@@ -357,8 +357,9 @@ def export_run(run: Run, folder, discriminator: bool = False) -> Path:
     copy.write_config(run.config)
     copy.write_history(run.history)
     for path, name in [] if run.outdir is None else _files_about(run):
+        content = path.read_bytes()
         with replacing(copy.path / name) as file:
-            file.write(path.read_bytes())
+            file.write(content)
     copy.save_generator(run.generator, run.step, "float16")
     if discriminator:
         save_variables(copy.discriminator_path, run.discriminator.weights, "float16")

@@ -422,7 +422,7 @@ def _chosen(folders, classes):
 def read_folder(
     root, split="train", classes=None, size=None, value_range=None, framing="crop", notes=None
 ):
-    """One sub-folder per class -> images, labels, names of those `classes`, in that order.
+    """One sub-folder per class -> images in the order of the folders, labels, names of the `classes` in the order asked for.
 
     `root`: a folder. Images uint8 (N, H, W, C), labels int (N,) in 0..K-1. `ValueError` for an unknown
     class or split, an empty folder, or files that cannot be read, which are listed.
@@ -438,7 +438,7 @@ def read_folder(
     ((2, 8, 8, 3), [0, 1], ['cat', 'dog'])
     """
     scale = _Scale(Path(root), value_range)
-    folders = class_folders(Path(root), split)
+    every = folders = class_folders(Path(root), split)
     left = _names_in(folders[0].parent) - {folder.name for folder in folders} - {"test"}
     if left and notes is not None:
         notes.append(f"{str(root)!r}: {listed(sorted(left))} left out: its folders are named as the classes")
@@ -446,8 +446,9 @@ def read_folder(
         folders = _chosen(folders, classes)
     if (odd := [f.name for f in folders if _SPLIT.fullmatch(f.name)]) and notes is not None:
         notes.append(f"{str(root)!r}: {listed(odd)} read as a class: it does not hold one folder per class")
-    paths = [_images_in(folder) for folder in folders]
-    if empty := [f for f, files in zip(folders, paths) if not files]:
+    order = sorted(range(len(folders)), key=lambda k: every.index(folders[k]))  # as without `classes`
+    paths = [_images_in(folders[k]) for k in order]
+    if empty := [folders[k] for k, files in zip(order, paths) if not files]:
         where = f"{empty[0].name!r} in {empty[0].parent}"
         raise ValueError(f"class folder {where} holds no image ({' '.join(IMAGE_SUFFIXES)})")
     files = [path for part in paths for path in part]
@@ -456,5 +457,5 @@ def read_folder(
     images, note = _read_framed(files, scale, size, framing)
     if note and notes is not None:
         notes.append(f"{str(root)!r}: {note}")
-    labels = np.repeat(np.arange(len(folders)), [len(part) for part in paths])
+    labels = np.repeat(order, [len(part) for part in paths])
     return stack(images), labels, [_class_name(f) for f in folders]

@@ -21,7 +21,7 @@ __all__ = []
 
 # %% ../nbs/api/32_start.ipynb #f4e0dcbb
 def layers_with_weights(model) -> list:
-    "Its layers that have weights, in order; a layer of activation noise has a setting only."
+    "Its layers with weights, in order, without `ActivationNoise`, whose only weight is a setting."
     return [x for x in model.layers if x.weights and not isinstance(x, ActivationNoise)]
 
 
@@ -80,7 +80,7 @@ def load_start(init, config: dict) -> Start:
 
 # %% ../nbs/api/32_start.ipynb #743b683c
 def _assign(model, arrays) -> list[str]:
-    "Give the weights to the layers whose shapes they have; what the others are."
+    "Assign `arrays` to the layers with these shapes; returns a description of each layer that keeps its own weights."
     new = []
     for layer, values in zip(layers_with_weights(model), arrays, strict=True):
         if [tuple(w.shape) for w in layer.weights] != [v.shape for v in values]:

@@ -441,6 +441,8 @@ def read_settings(config) -> dict:
     >>> read_settings("mnist")["steps"]
     9000
     """
+    if not isinstance(config, (str, os.PathLike)):
+        raise ValueError(f"config must be a run directory or its config.json, got {config!r:.60}")
     path = expanded(config)
     path = path if path.suffix == ".json" and path.exists() else find_run(config) / "config.json"
     return read_json(path, check_config)
@@ -469,6 +471,8 @@ def replayed(config, given: dict) -> dict:
         if given.get(other) is not None:
             del kept[name]
     in_memory = not isinstance(given.get("data", ""), (str, os.PathLike))
+    if isinstance(given.get("data"), tuple) or hasattr(given.get("data"), "images"):
+        kept["size"] = old["image_shape"][:2]  # arrays may have been resized
     if in_memory:
         del kept["classes"]  # data in memory bring theirs
     if hasattr(given.get("data"), "reading") or in_memory != (old["data"] in NOT_BY_NAME):

@@ -197,5 +197,7 @@ def sample(self: Stream, count: int) -> Dataset:
         found |= {image_digest(x, k): (x.copy(), k) for x, k in zip(images, classes) if k >= 0}
         if len(found) > count + count // 4:
             found = dict(sorted(found.items())[:count])
+    if not found:
+        raise ValueError(f"{self.name!r} has no labelled image")
     images, labels = zip(*(found[digest] for digest in sorted(found)[:count]))
     return Dataset(np.stack(images), labels, self.class_names, self.name)

@@ -123,22 +123,27 @@ def has_report(outdir, options: dict, test: Dataset) -> bool:
     directory = RunDirectory(outdir)
     if not (report := directory.report_of(directory.last_row().get("step"))):
         return False
-    labelled = test.subset(range(test.num_classes)).fingerprint
+    labelled = test.labelled.fingerprint
     kept = report.get("options"), report.get("settings", {}).get("test_fingerprint")
     return kept == (report_key(options), labelled)
 
 # %% ../nbs/api/25_sweeps.ipynb #28d1f214
 def _run_trial(data: Dataset, test: Dataset | None, outdir: Path, settings: dict, options):
-    "Train one trial, or continue it, in its run directory; evaluate it unless `options` is None."
+    "Train one trial, or continue it, in its run directory; evaluate it unless `options` is None; its warnings."
     settings = dict(settings)
     classes = settings.pop("classes", None)
     data = data.subset(classes)
     wait_for_lock(outdir)
-    run = fit(data, outdir=outdir, verbose=False, **settings)
-    if options is None:
-        return
-    test = test.subset(classes)
-    if not has_report(outdir, options, test):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("default")
+        run = fit(data, outdir=outdir, verbose=False, **settings)
+        if options is not None:
+            _evaluate_trial(run, data, test.subset(classes), options)
+    return [str(w.message) for w in said if issubclass(w.category, UserWarning)]
+
+
+def _evaluate_trial(run, data, test, options):
+    if not has_report(run.outdir, options, test):
         report = evaluate_run(run, train=data, test=test, **options)
         save_report(run, {**report, "options": report_key(options)}, data)
 
@@ -163,7 +168,7 @@ def _common_images(data, trials, options) -> Dataset | None:
     if asked and all(to_plain(each) == to_plain(asked[0]) for each in asked):
         return data.subset(asked[0])
 
-
+# %% ../nbs/api/25_sweeps.ipynb #b436a8af
 def wait_for_lock(outdir, seconds=30):
     "Return when nobody holds the lock of a run directory, or after so many seconds."
     outdir.mkdir(exist_ok=True)
@@ -196,7 +201,7 @@ def _best_distance(folder, steps) -> float:
     "The smallest Fréchet distance of a run up to this step; infinite if it has none."
     try:
         history = RunDirectory(folder).read_history()
-    except ValueError:  # of a trial whose disk was full
+    except (ValueError, OSError):  # of a trial whose disk was full
         return np.inf
     found = zip(history["step"], history.get("frechet_distance", []))
     return min((d for step, d in found if step <= steps and np.isfinite(d)), default=np.inf)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .settings import check_choice
-from .storage import find_run, folder_name, read_json, results_folder, write_rows
+from .storage import expanded, find_run, folder_name, read_json, results_folder, write_rows
 
 # %% auto #0
 __all__ = ['MEASURE_ROWS', 'MEASURES', 'table', 'markdown', 'summary', 'compare', 'over_seeds', 'welch', 'significance']
@@ -251,16 +252,33 @@ def _columns(reports) -> dict:
         seen.add(test)
     return columns
 
+# %% ../nbs/api/35_tables.ipynb #8ca716e3
+def _runs_of(folders) -> list:
+    "The folders of the runs among them; `FileNotFoundError` if there is none."
+    found, failed = [], []
+    for folder in folders:
+        try:
+            alone = (expanded(folder) / "report.json").is_file()
+            found.append(expanded(folder) if alone else find_run(folder))
+        except FileNotFoundError as error:  # as in runs/*
+            failed.append(error)
+    if failed and not found:
+        raise failed[0]
+    for error in failed:
+        warnings.warn(f"left out: {error}", stacklevel=3)
+    return found
+
 # %% ../nbs/api/35_tables.ipynb #8ca716e2
 def compare(folders, by_run: bool = False) -> str:
     """A table of the reports in several run directories, a column each.
 
-    `folders`: run directories, Hub addresses or names of pretrained generators. `by_run`: a row for each run instead.
+    `folders`: run directories, Hub addresses or names of pretrained generators; beside a run, what is
+    none is left out, with a warning. `by_run`: a row for each run instead.
 
     >>> print(compare(["digits"]).splitlines()[1])
     GAN-test                   higher     98.3%        100.0%
     """
-    folders = [find_run(folder) for folder in folders]
+    folders = _runs_of(folders)
     columns = _columns([(folder, read_report(folder)) for folder in folders])
     rows = table(columns, (*MEASURE_ROWS, *COUNT_ROWS))
     return "\n".join(aligned(list(zip(*rows)) if by_run else rows))

@@ -28,7 +28,7 @@ def printable(text) -> str:
 
 
 def say(text, err=""):
-    "Print a text; with `err`, after that, on stderr."
+    "Print a text; if `err` is given, on stderr with `err` in front."
     click.echo(err + printable(text), err=bool(err))
 
 # %% ../nbs/api/31_terminal.ipynb #0fd440a1
@@ -134,15 +134,24 @@ def _is_out_of_memory(error) -> bool:
 
 
 _KEPT = {  # by a command that is interrupted
-    "train": "what was saved last is kept, the same command goes on from there",
+    "train": "what was saved last is kept; the same command, without --no-resume, goes on from there",
     "evaluate": "there is no new report",
     "plot": "the plots named above are written",
+    "push": "the repository may have been made",
     "sample": "the images that were written are kept",
     "sweep": "what its trials have saved is kept, the same command goes on from there",
 }
 _KEPT["splits"] = _KEPT["sweep"]
 
 # %% ../nbs/api/31_terminal.ipynb #dbde2e67
+def _aside():
+    "A file for what is held back; in a system without room for one, it is not shown at all."
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.devnull, "r+b")
+
+
 @contextmanager
 def _held_back():
     "What is written to file descriptor 2 in the block is shown only if the block fails."
@@ -151,7 +160,7 @@ def _held_back():
         return
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as file:
+    with _aside() as file:
         os.dup2(file.fileno(), 2)
         try:
             yield

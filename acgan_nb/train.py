@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import warnings
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cached_property, wraps
 
 import keras
@@ -23,6 +23,7 @@ from acgan_nb.callbacks import (
     ProgressBar,
     RunSaver,
     TensorBoardScalars,
+    is_finished,
 )
 from acgan_nb.devices import (
     distribution_scope,
@@ -271,6 +272,21 @@ def _callbacks(self: Training, run, bar, caught) -> list:
     return [callback for callback in every if callback is not None]
 
 # %% ../nbs/api/20_train.ipynb #087cbb3b
+@contextmanager
+def _last_step_kept(callbacks):
+    "A callback that fails after the last step, as without a network, does not lose that step."
+    try:
+        yield
+    except Diverged:
+        raise
+    except Exception:
+        for saver in callbacks:
+            if isinstance(saver, RunSaver) and is_finished(saver.model, saver.steps) and saver.saved_step != saver.steps:
+                with suppress(OSError):
+                    saver.save_checkpoint()
+        raise
+
+# %% ../nbs/api/20_train.ipynb #087ce161
 @patch
 def train(self: Training) -> Run:
     "Train from the checkpoint to the last step; `Stopped` if a signal came."
@@ -286,9 +302,12 @@ def train(self: Training) -> Run:
     if self.output:
         self.output.write_config(self.config)  # with what the monitor has added
     with noting_signals() if stoppable else nullcontext([]) as caught, tqdm(**shown) as bar:
-        run_steps(gan, advance, start, self.plan, self._callbacks(run, bar, caught), caught)
+        callbacks = self._callbacks(run, bar, caught)
+        with _last_step_kept(callbacks):
+            run_steps(gan, advance, start, self.plan, callbacks, caught)
     if caught:
-        more = "it is finished" if step_of(gan) >= steps else "the same call goes on from there"
+        anew = "" if self.plan.resume else ", without resume=False or --no-resume,"
+        more = "it is finished" if step_of(gan) >= steps else f"the same call{anew} goes on from there"
         text = f"stopped by {caught[0].name} after step {step_of(gan)} of {steps}, all of it saved"
         text += f" in {self.directory}; {more}"
         raise Stopped(text, caught[0])

@@ -15,7 +15,7 @@ import numpy as np
 
 from .arrays import to_plain
 from .config import NOTES, is_config
-from .data import Dataset, check_outside, load
+from .data import Dataset, check_outside, has_value_range, load
 from .directory import RunDirectory
 from .evaluation import check_classes, check_evaluation, compute_measures
 from .evaluation import gan_train, sampler
@@ -68,10 +68,13 @@ def name_trials(trials, common: dict) -> dict:
         trials = _names_for(trials)
     if not trials:
         raise ValueError("there is no trial")
+    folders = {}  # without capitals, which not every file system tells apart
     for name, settings in trials.items():
-        if not re.fullmatch(r"\w[^/\\]{0,199}", str(name)):
-            text = f"{str(name)!r:.60} cannot be one: at most 200 characters, and no slash"
+        if not re.fullmatch(r'\w[^/\\:*?"<>|\x00-\x1f]{0,199}', str(name)):
+            text = f"{str(name)!r:.60} cannot be one: at most 200 characters, and none of / \\ : * ? \" < > |"
             raise ValueError(f"a trial's name becomes a folder's, and {text}")
+        if (other := folders.setdefault(as_file_name(str(name)).casefold(), name)) != name:
+            raise ValueError(f"trials {other!r} and {name!r} would share a folder")
         if not isinstance(settings, dict):
             raise ValueError(f"a trial must be a dict of settings, got {settings!r:.60}")
     return {str(name): to_plain({**common, **settings}) for name, settings in trials.items()}
@@ -119,7 +122,7 @@ def load_for_trials(
         tqdm.write(note)
     return data
 
-
+# %% ../nbs/api/24_trials.ipynb #7912b37d
 def _agreed(trials: dict) -> dict:
     "How pixels are read, as far as the trials say it; `ValueError` unless they say the same."
     found = {}
@@ -161,6 +164,8 @@ def load_test_split(data: Dataset, data_dir=None, settings=None) -> Dataset:
     *size, channels = data.image_shape
     options = dict(classes=list(data.class_names), size=size, channels=channels)
     how = _agreed({"": settings or {}}) | data.reading  # as the training images were read
+    if not has_value_range(data.name):
+        how.pop("value_range", None)
     return load(data.name, "test", **options, data_dir=data_dir, **how)
 
 # %% ../nbs/api/24_trials.ipynb #acc2aaf3
@@ -216,14 +221,11 @@ def run_folder(outdir, trial: str, seed: int) -> Path:
 # %% ../nbs/api/24_trials.ipynb #47af9309
 def _with_seeds(trials, seeds):
     "{(name, seed): settings}; `ValueError` if a trial has settings that all must share."
-    folders = {}
     for name, settings in trials.items():
         if settings.get("classes"):
             raise ValueError(f"trial {name!r} has its own classes; all must be of the same data")
         if "seed" in settings:
             raise ValueError(f"trial {name!r} sets a seed; give `seeds` for all trials")
-        if (other := folders.setdefault(as_file_name(name), name)) != name:
-            raise ValueError(f"trials {other!r} and {name!r} would share a folder")
     return {(t, seed): {**trials[t], "seed": seed} for t, seed in itertools.product(trials, seeds)}
 
 # %% ../nbs/api/24_trials.ipynb #04bb164c

@@ -18,7 +18,7 @@ from jax_child import ARCHITECTURES, DATA, DIGITS, TINY, weights
 import acgan_nb.train
 from acgan_nb.data import Dataset
 from acgan_nb.gan import LOGS
-from acgan_nb.judges import Judge, judge_network
+from acgan_nb.classifier import Judge, judge_network
 from acgan_nb.devices import data_parallel, distribution_scope, join_processes, process_count, process_index
 from acgan_nb.loop import training_steps
 from acgan_nb.runs import build_gan, load_run

@@ -156,12 +156,12 @@ def keras_fit(folder):
 
 def judge_rates(folder):
     "The learning rate of the last step of a judge's training, and those of its schedule."
-    from acgan_nb import judges
+    from acgan_nb import classifier
 
-    recipe = judges.Recipe("digits", 8, (), steps=4)
-    judges.train_judge(DATA, recipe)
-    _, together = judges._classifiers(1, 8, 1, 10, recipe.widths, recipe.weight_decay)
-    rates = judges._learning_rates(recipe.learning_rates[-1], recipe.steps)
+    recipe = classifier.Recipe("digits", 8, (), steps=4)
+    classifier.train_judge(DATA, recipe)
+    _, together = classifier._classifiers(1, 8, 1, 10, recipe.widths, recipe.weight_decay)
+    rates = classifier._learning_rates(recipe.learning_rates[-1], recipe.steps)
     return {"last": float(together.optimizer.learning_rate), "rates": rates.tolist()}
 
 

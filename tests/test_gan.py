@@ -88,6 +88,7 @@ GAMES = [
     dict(objective="minimax"),
     dict(class_weight=0.5),
     dict(class_weight=0.5, g_class_weight=0.1),
+    dict(batch_statistics="joint"),
     dict(r1=0.7),
     dict(flip=True),
     dict(augment="color", flip=True, r1=0.7),

@@ -176,7 +176,7 @@ def acgan(*args):
     return CliRunner().invoke(main, list(map(str, args)))
 
 
-def test_the_command_line_takes_an_address_where_a_run_is_named(pushed, tmp_path):
+def test_the_command_line_takes_an_address_where_a_run_is_named(pushed, there, tmp_path):
     done = acgan("sample", "hf://user/digits", "--label", 7, "--count", 3)
     assert (done.output, done.exit_code) == ("digits.png\n", 0)
     drawn = np.asarray(Image.open(tmp_path / "digits.png"))
@@ -185,6 +185,9 @@ def test_the_command_line_takes_an_address_where_a_run_is_named(pushed, tmp_path
     assert compared.output.split()[2] == "digits"  # the title of its column
     assert "GAN-test" in compared.output and compared.exit_code == 0
     assert acgan("push", "digits", "user/mine", "--public").output == PAGE.replace("digits", "mine\n")
+    options = "--private", "--license", "mit"
+    assert acgan("push", "digits", "user/hidden", *options).exit_code == 0 and there.made["user/hidden"] is True
+    assert "license: mit\n" in (there.root / "user" / "hidden" / "README.md").read_text()
     wrong = acgan("sample", "hf://digits")
     assert (wrong.exit_code, wrong.output.count("\n")) == (2, 1) and "hf://USER/NAME" in wrong.output
 

@@ -223,14 +223,17 @@ def test_rollback_halves_the_rates_and_is_remembered(tmp_path):
 
 
 def test_rollbacks_end(tmp_path):
+    rates = []
     always = keras.callbacks.LambdaCallback(
-        on_train_batch_begin=lambda batch, logs=None: poison_now(always.model)
+        on_train_begin=lambda logs=None: rates.append(float(always.model.g_optimizer.learning_rate)),
+        on_train_batch_begin=lambda batch, logs=None: poison_now(always.model),
     )
     with warnings.catch_warnings(record=True) as caught, pytest.raises(Diverged):
         warnings.simplefilter("always")
         options = dict(on_divergence="rollback", callbacks=[always], **FEW)
         fit("digits", steps=3, outdir=tmp_path, **options)
     assert sum("going on from there" in str(w.message) for w in caught) == train.ROLLBACKS
+    np.testing.assert_allclose(rates, 2e-4 * 0.5 ** np.arange(train.ROLLBACKS + 1))
 
 
 def poison_now(gan, value=np.nan):

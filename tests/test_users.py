@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -1847,6 +1848,7 @@ def test_only_trials_that_have_begun_have_a_bar(tmp_path, monkeypatch):
     class Ray:
         "Its first task ends at once, the second when it is asked again."
         wait = staticmethod(lambda tasks, timeout: (tasks[:1], tasks[1:]))
+        get = staticmethod(lambda task: None)
 
     monkeypatch.setattr(cluster, "error_line", lambda ray, task: "")
     monkeypatch.setattr(cluster, "_cancel", lambda *_: None)
@@ -1914,3 +1916,133 @@ def test_names_in_sheets_and_curves_are_taken_as_they_are():
     assert "not 'other'" in line(lambda: plots.resolution_curves([4], real=([1], [0]), other=([1], [0])))
     data = Dataset(PIXELS, np.where(LABELS == 1, 0, LABELS), "abcd")
     assert "no image of class 1" in line(lambda: metrics.control("swapped", data, [0]))
+
+
+# --- what a call or a command says and keeps ---
+
+
+def stop_at_2(**options):
+    stop = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(train.Stopped) as caught:
+        fit(DATA, steps=9, batch_size=20, verbose=False, callbacks=[stop], **options)
+    return str(caught.value)
+
+
+def test_a_stopped_call_that_begins_anew_is_not_advised(tmp_path):
+    assert "; the same call goes on from there" in stop_at_2(outdir=tmp_path / "a")
+    said = stop_at_2(outdir=tmp_path / "b", resume=False)
+    assert "the same call, without resume=False or --no-resume, goes on from there" in said
+
+
+def test_a_callback_that_fails_at_the_end_loses_no_step(tmp_path):
+    def fail(logs=None):
+        raise ConnectionError("no network")
+
+    with pytest.raises(ConnectionError):
+        fit(DATA, outdir=tmp_path, callbacks=keras.callbacks.LambdaCallback(on_train_end=fail), **FEW)
+    assert RunDirectory(tmp_path).find_checkpoint().step == FEW["steps"]
+    assert fit(DATA, outdir=tmp_path, **FEW).step == FEW["steps"]
+
+
+def test_classes_in_another_order_are_the_same_images_from_a_folder_and_from_a_data_set(tmp_path):
+    "So the judge of a sweep is that of its evaluation."
+    write_images(tmp_path, ["cat", "dog", "hen"])
+    for classes in (["dog", "cat"], ["hen", "dog", "cat"]):
+        of_folder, of_data = load(tmp_path, classes=classes), load(tmp_path).subset(classes)
+        assert of_folder.fingerprint == of_data.fingerprint and of_folder.class_names == tuple(classes)
+        np.testing.assert_array_equal(of_folder.images, of_data.images)
+
+
+def test_warnings_of_a_trial_are_heard_where_the_sweep_runs(tmp_path, monkeypatch):
+    def collapse(*_, **__):
+        warnings.warn("step 4: collapse of class 3", CollapseWarning, stacklevel=2)
+
+    monkeypatch.setattr(sweeps, "fit", collapse)
+    said = sweeps._run_trial(Dataset(*DATA), None, tmp_path / "a", {}, None)
+    assert said == ["step 4: collapse of class 3"]
+    ray = SimpleNamespace(wait=lambda tasks, timeout: (tasks, []), get=list)
+    board = SimpleNamespace(finish=lambda *_: None, close=lambda: None)
+    with pytest.warns(UserWarning, match="^a: step 4: collapse of class 3$"):
+        assert cluster.run_tasks(ray, {"a": lambda: tuple(said)}, 1, board) == {"a": ""}
+
+
+def test_settings_of_a_run_whose_start_is_not_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = line(lambda: fit(DATA, config="cifar10_50k", arch="tiny", steps=1), FileNotFoundError)
+    assert "no run in 'results/cifar10/continued'" in said and "init=None to start anew" in said
+
+
+@pytest.mark.parametrize("config", [{"steps": 1}, 5])
+def test_settings_are_those_of_a_folder_or_a_file(config):
+    assert line(lambda: fit(DATA, config=config)).startswith("config must be a run directory or its config.json, got ")
+
+
+def test_arrays_that_were_resized_are_resized_again(tmp_path):
+    large = PIXELS.repeat(2, axis=1).repeat(2, axis=2), LABELS
+    fit(large, size=8, arch="digits", outdir=tmp_path / "a", **FEW)
+    again = check_fit(**storage.replayed(tmp_path / "a", {"data": large}))
+    assert again.config["image_shape"] == [8, 8, 1] and again.config["steps"] == FEW["steps"]
+
+
+def test_a_run_is_evaluated_by_its_name():
+    found = evaluation.evaluate("digits", samples=50, pairs=3, gan_train_seeds=0)
+    assert (found["run"]["name"], found["generated"]["images"]) == ("digits", 50)
+
+
+def test_ctrl_c_while_the_page_is_drawn(outdir, monkeypatch):
+    monkeypatch.setattr("acgan_nb.evaluation.evaluate", lambda *_, **__: {"measured": 1})
+    monkeypatch.setattr("acgan_nb.report.save_report", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("acgan_nb.tables.summary", str)
+    monkeypatch.setattr("acgan_nb.runs.run_data", lambda *_, **__: None)
+    done = CliRunner().invoke(main, ["evaluate", str(outdir)])
+    assert (done.exit_code, done.stderr) == (130, "acgan: interrupted; report.json is written, its page is not\n")
+
+
+def test_what_differs_is_shown(outdir):
+    longer = dict(augment="color,translation,cutout")
+    fit(DATA, outdir=outdir / "a", augment="color,translation", **FEW)
+    with pytest.raises(ValueError, match="augment='color,translation', not augment='color,translation,cutout'"):
+        fit(DATA, outdir=outdir / "a", **longer, **FEW)
+
+
+def test_why_a_list_is_no_array():
+    class OnGpu:
+        def __array__(self, dtype=None, copy=None):
+            raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    assert "cuda:0" in line(lambda: fit(([OnGpu(), OnGpu(), OnGpu()], [0, 1, 1])))
+
+
+def test_compare_leaves_out_what_is_no_run(outdir, tmp_path):
+    shutil.copy(storage.results_folder("digits") / "report.json", outdir)
+    (tmp_path / "sweep.json").write_text("{}")
+    (tmp_path / "notes").mkdir()
+    with pytest.warns(UserWarning, match="left out: no run in .*/notes'"):
+        said = CliRunner().invoke(main, ["compare", *map(str, sorted(tmp_path.iterdir()))])
+    assert said.exit_code == 0 and "GAN-test" in said.output
+    alone = CliRunner().invoke(main, ["compare", str(tmp_path / "notes")])
+    assert alone.exit_code == 2 and "no run in" in alone.stderr
+
+
+def test_a_tilde_that_the_shell_left(outdir, monkeypatch):
+    monkeypatch.setenv("HOME", str(outdir.parent))
+    done = CliRunner().invoke(main, ["sample", "~/run", "--count", "1"])
+    assert done.exit_code == 0 and (outdir / "sample.png").exists()
+
+
+def test_figures_of_the_command_line_need_no_display():
+    code = "from acgan_nb.cli import main; main(['data', 'digits'], standalone_mode=False); import matplotlib; print(matplotlib.get_backend())"
+    env = {**os.environ, "MPLBACKEND": "module://no_such_backend"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.split()[-1] == "agg", done.stderr
+
+
+def test_without_room_for_temporary_files_nothing_is_held_back(monkeypatch):
+    from acgan_nb import terminal
+
+    def full(*_, **__):
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(terminal.tempfile, "TemporaryFile", full)
+    with terminal._held_back():
+        os.write(2, b"a greeting")
