@@ -88,8 +88,9 @@ def _train(ctx, data, config, outdir, quiet, resume, **options):
     folder = find_folder(data)
     name = as_file_name(data) if folder is None else folder_name(folder)
     outdir = outdir or Path("runs") / name
-    check_writable(outdir, "outdir")
-    if options["init"] and not holds_run(outdir):
+    if os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1") == "1":  # else the first process alone writes
+        check_writable(outdir, "outdir")
+    if _is_given(ctx, "init") and not holds_run(outdir):
         find_run(options["init"])
     start_backend()
     from acgan_nb.devices import join_processes

@@ -325,7 +325,11 @@ def _load_data(run, split, data_dir, name):
     options["framing"] = c.get("framing", "crop")
     if c["data"] not in NOT_BY_NAME:  # arrays have a range of their own
         options["value_range"] = c.get("value_range")
-    found = load(name, split, **options)
+    try:
+        found = load(name, split, **options)
+    except ValueError as error:
+        hint = f"; if this run's data were arrays called {name!r}, give them" if name == c["data"] and not os.path.isabs(name) else ""
+        raise ValueError(f"{error}{hint}") from error
     if split == "train" and found.fingerprint != c["fingerprint"]:
         warnings.warn(f"{str(name)!r} here is not the data this run was trained on", stacklevel=3)
     return found

@@ -372,8 +372,10 @@ def _column(measure) -> tuple[str, str]:
     return title, form.replace(".2%", ".1%")
 
 
-def over_seeds(rows: list[dict]) -> list[list[str]]:
+def over_seeds(rows: list[dict], real: dict | None = None) -> list[list[str]]:
     """Title row, then a row per trial: mean ± standard deviation of each measure over its n seeds.
+
+    `real`: measures of real images in place of samples, for a last row.
 
     >>> from acgan_nb.trials import read_record
     >>> from acgan_nb.storage import results_folder
@@ -385,7 +387,15 @@ def over_seeds(rows: list[dict]) -> list[list[str]]:
     for trial in dict.fromkeys(row["trial"] for row in rows):
         columns = [(values_of(rows, trial, key), _column(key)[1]) for key in MEASURES]
         table.append([trial, str(len(columns[0][0])), *(mean_and_std(*each) for each in columns)])
+    if real:
+        cells = [format(real[key], _column(key)[1]) if key in real else "-" for key in MEASURES]
+        table.append(["real images", "-", *cells])
     return table
+
+# %% ../nbs/api/35_tables.ipynb #6261f73a
+def real_digits() -> dict:
+    "Measures of real digits in place of samples, for pages whose records have none."
+    return read_json(results_folder("heads") / "config.json")["real"]
 
 # %% ../nbs/api/35_tables.ipynb #7152abeb
 def values_of(rows, trial, measure):

@@ -1966,6 +1966,22 @@ def test_warnings_of_a_trial_are_heard_where_the_sweep_runs(tmp_path, monkeypatc
         assert cluster.run_tasks(ray, {"a": lambda: tuple(said)}, 1, board) == {"a": ""}
 
 
+def test_arrays_with_a_name_of_their_own_are_asked_for(tmp_path):
+    run = fit(Dataset(*DATA, name="cats"), **FEW)
+    said = line(lambda: runs.run_data(run))
+    assert "no dataset 'cats'" in said and said.endswith("; if this run's data were arrays called 'cats', give them")
+
+
+def test_a_process_that_only_helps_needs_no_run_directory_to_write_in(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    asked = []
+    monkeypatch.setattr("acgan_nb.devices.join_processes", lambda: asked.append(1) or (_ for _ in ()).throw(ValueError("joined")))
+    command = ["train", "digits", "--outdir", str(tmp_path / "file" / "run")]
+    assert "cannot write to outdir" in CliRunner().invoke(main, command).stderr and not asked
+    monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
+    assert "joined" in CliRunner().invoke(main, command).stderr and asked
+
+
 def test_settings_of_a_run_whose_start_is_not_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = line(lambda: fit(DATA, config="cifar10_50k", arch="tiny", steps=1), FileNotFoundError)
