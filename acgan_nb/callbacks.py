@@ -28,7 +28,8 @@ def is_finished(gan, steps: int) -> bool:
 class HistoryLogger(keras.callbacks.Callback):
     """Adds a row of means to `history` every `log_every` steps, and to history.csv of `directory`.
 
-    `steps`: of the whole run. `seconds`: training time before this start.
+    `steps`: of the whole run. `steps_per_epoch`: in one pass over the data. `directory`: a `RunDirectory`; None: nothing on disk.
+    `seconds`: training time before this start.
 
     >>> from acgan_nb.directory import new_history
     >>> HistoryLogger(new_history(False), steps=900, steps_per_epoch=14, seconds=60).seconds >= 60

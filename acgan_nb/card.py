@@ -77,7 +77,7 @@ tags: [acgan, gan, conditional-gan, image-generation, acgan_nb]
 
 # {title}
 
-An auxiliary classifier GAN ([AC-GAN](https://arxiv.org/abs/1610.09585)) that draws images of a requested class,
+An auxiliary classifier GAN ([AC-GAN](https://arxiv.org/abs/1610.09585)) that generates images of a requested class,
 {shape} pixels, trained on `{data}` for {step:,} steps with [acgan_nb](https://github.com/acgan-nb/acgan-nb).
 Its {count} classes: {classes}.
 
@@ -116,7 +116,7 @@ def _head(name, config, step, license, truncation) -> str:
 
 # %% ../nbs/api/38_card.ipynb #ec778630
 LIMITS = """
-- GAN-test and the distances are made with a judge, a classifier trained on real images of these data (its name and hash are above). Measures
+- GAN-test is measured with a judge, a classifier trained on real images of these data (its name and hash are above); the distances are in the features of the network that their rows name. Measures
   by judges of different names or hashes are not comparable with each other, nor with a published FID.
 - The measures are of one training run; how much they vary from seed to seed is not known from it.
 - Samples are of the listed classes only, and they may resemble training images.
@@ -146,9 +146,10 @@ def _settings(name, config) -> str:
     versions = ", ".join(f"{key} {value}" for key, value in (config.get("versions") or {}).items())
     again = f'`acgan train --config hf://{name}`, or `fit(config="hf://{name}")`'
     mine = data in NOT_BY_NAME or data != config["data"]  # nor can a folder elsewhere be loaded
-    if mine or init != config.get("init"):
-        arguments = ["data"] * mine + [f'config="hf://{name}"'] + ["init=..."] * (init != config.get("init"))
-        again = f"`fit({', '.join(arguments)})` with the same data" + " and the run it started from" * (init != config.get("init"))
+    moved = init != config.get("init")
+    if mine or moved:
+        arguments = ["data"] * mine + [f'config="hf://{name}"'] + ["init=..."] * moved
+        again = f"`fit({', '.join(arguments)})` with the same data" + " and the run it started from" * moved
     notes = [
         f"- data: {config['images']:,} images, SHA-256 of pixels and labels `{config['fingerprint']}`",
         f"- machine: {plain(config.get('hardware', 'not recorded'))}; {plain(versions)}",

@@ -84,7 +84,7 @@ class Judge:
     array([4, 9, 4, 9, 4])
     """
 
-    name: str  # in reports, and of its two files
+    name: str  # name in reports and of its two files
     network: keras.Model  # images in [-1, 1] -> features (B, F), logits (B, K)
     mirror: bool = False
     about: dict | None = None

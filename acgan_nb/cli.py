@@ -88,7 +88,7 @@ def _train(ctx, data, config, outdir, quiet, resume, **options):
     folder = find_folder(data)
     name = as_file_name(data) if folder is None else folder_name(folder)
     outdir = outdir or Path("runs") / name
-    if os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1") == "1":  # else the first process alone writes
+    if int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES") or 1) == 1:  # else the first process alone writes
         check_writable(outdir, "outdir")
     if _is_given(ctx, "init") and not holds_run(outdir):
         find_run(options["init"])
@@ -104,8 +104,8 @@ def _train(ctx, data, config, outdir, quiet, resume, **options):
 # %% ../nbs/api/26_cli.ipynb #aa9495b5
 drawing_options = [
     click.option("--best", is_flag=True, help="The generator with the smallest Fréchet distance."),
-    click.option("--truncation", type=float, help="Largest distance of coordinates of z from 0."),
-    click.option("--confidence", type=float, help="Resample until D gives the class this probability."),
+    click.option("--truncation", type=float, help="Largest absolute value of a coordinate of z."),
+    click.option("--confidence", type=float, help="Resample, up to 30 draws, until D gives the class at least this probability."),
 ]
 
 # %% ../nbs/api/26_cli.ipynb #abe38e22
@@ -224,7 +224,9 @@ real_options = [
 @with_options(*real_options)
 @click.option("--coordinate", default=0, show_default=True, help="Coordinate of z to sweep.")
 def _plot(run, data, data_dir, coordinate):
-    "Plot RUN's training curves, real and generated images, and a sweep of one latent coordinate."
+    """Plot RUN's training curves, real and generated images, and a sweep of one latent coordinate.
+
+    RUN is a run directory, or hf://USER/NAME on the Hugging Face Hub."""
     from acgan_nb.storage import NOT_BY_NAME, check_run, check_writable, replacing
 
     check_run(run)
@@ -277,6 +279,7 @@ def _two_stage(run, judge, train, seed):
 def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, features, two_stage, **options):
     """Evaluate RUN's samples against real images; write report.json and .html into it.
 
+    RUN is a run directory, or hf://USER/NAME on the Hugging Face Hub.
     With --best, report_best.*; with --truncation 1.5, report_truncation_1.5.*; and so on."""
     from acgan_nb.storage import check_run, check_writable
 
@@ -305,7 +308,7 @@ def _evaluate(run, data, data_dir, test_split, best, truncation, confidence, fea
     try:
         page = save_report(trained, report, train)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; report.json is written, its page is not") from None
+        raise KeyboardInterrupt("interrupted; the report is written, its page is not") from None
     finally:  # if the disk is full, too
         say(summary(report))
     say(page)

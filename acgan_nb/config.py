@@ -109,6 +109,11 @@ def _check_names(names):
     if len(set(names)) < len(names):
         raise ValueError("class_names must differ")
 
+# %% ../nbs/api/39_config.ipynb #ad9bc945
+def _width(a, b) -> int:
+    "Characters in which two values are shown: as few as tell them apart."
+    return next((width for width in (16, 40) if f"{a!r:.{width}}" != f"{b!r:.{width}}"), 80)
+
 # %% ../nbs/api/39_config.ipynb #34ccc9d1
 def check_same(where, old: dict, new: dict):
     """`ValueError` with both values unless the configurations are of the same run.
@@ -124,13 +129,13 @@ def check_same(where, old: dict, new: dict):
     free -= {"steps"} if new["noise_schedule"] != "constant" else set()
     if keys := sorted(key for key in new.keys() - free if old.get(key) != new[key]):
         old_text, new_text = (
-            ", ".join(f"{key}={c.get(key)!r:.40}" for key in keys[:3]) for c in (old, new)
+            ", ".join(f"{key}={c.get(key)!r:.{_width(old.get(key), new[key])}}" for key in keys[:3]) for c in (old, new)
         )
         raise ValueError(f"{where} holds a run with {old_text}, not {new_text}")
 
 # %% ../nbs/api/39_config.ipynb #c2fa0002
 def versions_of(*packages) -> dict:
-    "The installed versions of packages, by the name they are imported by."
+    "The installed versions of packages, by their names, or by those of their modules."
     return {package: _version(package) for package in packages}
 
 

@@ -253,6 +253,8 @@ def hide_labels(data: Dataset, keep: int, seed: int = 0) -> Dataset:
 def repeat_labelled(data: Dataset, share: float = 0.1) -> Dataset:
     """The same images, those with a label repeated until they are about `share` of all; never fewer.
 
+    `share`: above 0 and below 1; `ValueError` for another, and if no image has a label.
+
     >>> len(repeat_labelled(hide_labels(load("digits"), 20), share=0.5))
     2838
     """

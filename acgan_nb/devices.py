@@ -96,7 +96,7 @@ def check_devices(devices: int) -> list[str]:
 
 # %% ../nbs/api/04_devices.ipynb #8d04049b
 def data_parallel(devices: int = 1, batch_size: int = 100):
-    """The distribution over `devices` devices, or None for one; `ValueError` if there are fewer.
+    """The distribution over `devices` devices, or None for one; `ValueError` if there are fewer, or if `batch_size` is not a multiple of `devices`.
 
     >>> data_parallel(1) is None
     True

@@ -131,7 +131,7 @@ def _correct(datas, test: Dataset, recipe, seeds):
 def gan_train(draw, test: Dataset, seeds: int = 3, seed: int = 0, steps: int | None = None) -> dict:
     """Accuracy on real test images of classifiers, each trained on `draw(seed) -> Dataset`.
 
-    `seeds`: number of classifiers. Returns `gan_train`, its std over them and `gan_train_by_class` (K,), in [0, 1].
+    `seeds`: number of classifiers, with seeds `seed` + 1, + 2, ... `steps`: of each; default: those of its recipe. Returns `gan_train`, its std over them and `gan_train_by_class` (K,), in [0, 1].
 
     >>> from acgan_nb import load
     >>> data = load("digits", "test")
@@ -238,12 +238,11 @@ def _smoothness(run: Run, classes: int, steps: int, seed: int) -> dict:
     return result
 
 # %% ../nbs/api/22_evaluation.ipynb #c1964c1e
-def overfitting(
-    run: Run, train: Dataset, test: Dataset, queries: int = 200, steps: int = 8, seed: int = 0
-) -> dict:
+def overfitting(run: Run, train: Dataset, test: Dataset, queries: int = 200, steps: int = 8, seed: int = 0) -> dict:
     """Nearest training images of `queries` samples and test images, and smoothness of walks in z.
 
-    `steps`: of each walk. Distances are L1, of pixels in [0, 255] (paper, section 4.5).
+    `steps`: number of images of each walk, at least 3. Returns 5%, 50% and 95% quantiles of the distances, shares of near
+    samples and copies, and median and maximum over the classes of the largest over the mean step. Distances are L1, of pixels in [0, 255] (paper, section 4.5).
 
     >>> from acgan_nb import load, load_pretrained
     >>> train, test = load("digits"), load("digits", "test")
@@ -443,9 +442,9 @@ def evaluate(
     run: Run, *, train: Dataset | None = None, test: Dataset | None = None,
     judge: Judge | None = None, feature_judge: Judge | None = None, data_dir=None, **options,
 ) -> dict:
-    """Every measure of a run (or of that of this directory) and of real images in its place, as a dict for JSON.
+    """Every measure of a run, and of real images in place of its samples, as a dict for JSON.
 
-    `train`, `test`: real images, by default those the run was trained on and their test split.
+    `run`: or its directory, a Hub address, a pretrained name. `train`, `test`: real images, by default those it was trained on and their test split.
     `judge`: of classes, by default `judge_for` the data; `feature_judge`: for distances and
     Inception score, by default the judge. `options`: rows of `EVALUATION`, as in `samples=1000`. The
     measures of real images may be those of an earlier report (`real_from`), unless `fresh=True`.

@@ -246,7 +246,7 @@ def export_generator(run, path, format: str | None = None) -> Path:
 
 # %% ../nbs/api/29_export.ipynb #68141235
 def _put(made, path):
-    "Move a file to its place, atomically, or a folder, in two steps: the one it replaces is moved aside."
+    "Move a file to its place, atomically; a folder in two steps: first the old one aside."
     if made.is_file():
         content = made.read_bytes()
         with replacing(path) as file:

@@ -193,7 +193,7 @@ def compile(
     activation_noise=None,  # a Keras schedule of sigma over the steps; None leaves sigma alone
     **options,  # of the game, and Keras' jit_compile, run_eagerly and steps_per_execution
 ):
-    """Set the optimizers and the options; one-line `ValueError` for an unknown or impossible one.
+    """Set the optimizers and the options; `ValueError`, in one line, for an unknown option, a value out of range, or the same optimizer for both networks.
 
     >>> from acgan_nb.models import build_discriminator, build_generator
     >>> gan = ACGAN(build_generator("digits"), build_discriminator("digits"))

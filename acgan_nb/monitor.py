@@ -52,15 +52,15 @@ class RealStatistics:
     True
     """
 
-    judge: Judge  # of classes
-    feature_judge: Judge  # of distances
+    judge: Judge  # that classifies the samples
+    feature_judge: Judge  # whose features give the distance
     labels: np.ndarray  # (N,) classes of the samples to compare
     class_names: tuple
-    pairs: int  # per class, for MS-SSIM
+    pairs: int  # of images per class, for MS-SSIM
     seed: int  # of the pairs and the latents
-    moments: tuple  # of the real features: mean (F,), factor (F, R) of the covariance
+    real: tuple  # mean (F,) of the real features, factor (F, R) of their covariance
     floor: float  # Fréchet distance of other real images
-    limit: float  # MS-SSIM of a collapsed class: above the largest real class + 3 standard errors
+    limit: float  # MS-SSIM above which a class is reported: least diverse real class + 3 standard errors
 
 # %% ../nbs/api/15_monitor.ipynb #9de1fcd5
 def _split(images, samples, rng, maximum=10_000):
@@ -112,11 +112,11 @@ def real_statistics(
     k, rng, measured_by = data.num_classes, np.random.default_rng(seed), feature_judge or judge
     per_class = max(-(-samples // k), metrics.images_for(pairs))
     others, rest = _split(data.images, per_class * k, rng)
-    moments, other = (metrics.mean_and_factor(measured_by.features(part)) for part in (rest, others))
-    floor = metrics.frechet_from_factors(*other, *moments)
+    real, other = (metrics.mean_and_factor(measured_by.features(part)) for part in (rest, others))
+    floor = metrics.frechet_from_factors(*other, *real)
     limit = _limit(data, pairs, per_class, seed, rng)
     labels = np.repeat(np.arange(k), per_class)
-    about = data.class_names, pairs, seed, moments, floor, limit
+    about = data.class_names, pairs, seed, real, floor, limit
     return RealStatistics(judge, measured_by, labels, *about)
 
 # %% ../nbs/api/15_monitor.ipynb #d232b18e
@@ -124,7 +124,7 @@ def real_statistics(
 def distance(self: RealStatistics, images) -> float:
     "Fréchet distance of images (N, H, W, C) to the real ones, in `feature_judge`'s features."
     features = self.feature_judge.features(images)
-    return metrics.frechet_from_factors(*metrics.mean_and_factor(features), *self.moments)
+    return metrics.frechet_from_factors(*metrics.mean_and_factor(features), *self.real)
 
 # %% ../nbs/api/15_monitor.ipynb #4a33f09a
 @patch
@@ -160,7 +160,7 @@ def describe(statistics: RealStatistics, image_shape) -> dict:
 class Monitor(keras.callbacks.Callback):
     """Evaluates the averaged generator during training and adds `EVALUATIONS` to the logs.
 
-    every: steps between evaluations. steps: the last step. path: where to keep the weights of the
+    statistics: of the real images. every: steps between evaluations. steps: the last step. path: where to keep the weights of the
     best generator, with its step. stop: end training when a class collapses.
 
     >>> from acgan_nb.data import load
@@ -194,7 +194,7 @@ def sample(self: Monitor) -> np.ndarray:
 
 # %% ../nbs/api/15_monitor.ipynb #2c6c4d88
 class CollapseWarning(UserWarning):
-    "A class of the generator is clearly less diverse than any real one: twice above `limit`."
+    "A class's MS-SSIM was above `limit` in two successive evaluations: it is less diverse than every real class."
 
 # %% ../nbs/api/15_monitor.ipynb #aa779219
 @patch

@@ -321,7 +321,8 @@ def _check_start(init, directory, replays):
     try:
         check_source(init, directory)
     except FileNotFoundError as error:
-        hint = f", from which {str(replays)!r} started: give init, or init=None to start anew" if replays else ""
+        inherited = replays and read_settings(replays).get("init") == str(init)
+        hint = f", from which {str(replays)!r} started: give init, --init, or init=None to start anew" if inherited else ""
         raise FileNotFoundError(f"{error}{hint}") from None
 
 # %% ../nbs/api/19_plan.ipynb #aa46b044

@@ -103,7 +103,7 @@ def latent_sweep(
 ):
     """Samples while one coordinate of z goes from `low` to `high`, one row per class.
 
-    `coordinate`: index of the coordinate of z. `count`: number of steps. `low`: first
+    `coordinate`: index of the coordinate of z. `count`: number of images in a row, at least 2. `low`: first
     value of the coordinate. `high`: its last value.
 
     >>> from acgan_nb import load_pretrained
@@ -327,6 +327,8 @@ def _walk_latents(run: Run, walks: int, steps: int, spherical: bool, seed: int):
 # %% ../nbs/api/21_plots.ipynb #52829ada
 def walks(run: Run, classes=None, steps: int = 8, spherical: bool = False, seed: int = 0):
     """One row per class: samples on the way from one random z to another, on a line or an arc.
+
+    `steps`: number of images in a row, both ends included, at least 2.
 
     >>> from acgan_nb import load_pretrained
     >>> walks(load_pretrained("digits"), classes=[3, 5], spherical=True).axes[0].get_title()

@@ -113,7 +113,7 @@ FIGURES = (  # title, description, (run, report, train) -> figure
     ("Real and generated", "one row per class",
      lambda run, report, train: plots.real_and_generated(train, run)),
     ("Accuracy against resolution (figure 3)",
-     "accuracy after shrinking and enlarging; bars: deviation over 10 subsets", _resolution_figure),
+     "accuracy after shrinking and enlarging; bars: standard deviation over 10 subsets", _resolution_figure),
     ("Pairs and their MS-SSIM (figure 4)",
      "the most and the least similar of random pairs of samples", _pairs_figure),
     ("Diversity within classes (figure 5)",
@@ -121,8 +121,8 @@ FIGURES = (  # title, description, (run, report, train) -> figure
     ("Accuracy against diversity (figure 6)",
      "accuracy of each class over its MS-SSIM", _joint_figure),
     ("Nearest training images (figure 7)", "samples and their L1 neighbours", _neighbours_figure),
-    ("Linear walks (figure 8)", "straight lines through z", lambda run, *_: plots.walks(run)),
-    ("Spherical walks", "arcs through z", lambda run, *_: plots.walks(run, spherical=True)),
+    ("Linear interpolation (figure 8)", "straight lines through z", lambda run, *_: plots.walks(run)),
+    ("Spherical interpolation", "arcs through z", lambda run, *_: plots.walks(run, spherical=True)),
     ("Style (figure 8)", "one z per row, one class per column", lambda run, *_: plots.styles(run)),
 )
 

@@ -328,7 +328,8 @@ def _load_data(run, split, data_dir, name):
     try:
         found = load(name, split, **options)
     except ValueError as error:
-        hint = f"; if this run's data were arrays called {name!r}, give them" if name == c["data"] and not os.path.isabs(name) else ""
+        unknown = name == c["data"] and str(error).startswith("no dataset")
+        hint = f"; if this run's data were arrays called {name!r}, give them" if unknown else ""
         raise ValueError(f"{error}{hint}") from error
     if split == "train" and found.fingerprint != c["fingerprint"]:
         warnings.warn(f"{str(name)!r} here is not the data this run was trained on", stacklevel=3)

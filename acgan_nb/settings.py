@@ -206,7 +206,7 @@ class Settings:
         recorded=False
     )
     framing: str = option(
-        "crop", "How images of another shape get the size: their middle, black bars, or stretched",
+        "crop", "How images of another aspect ratio are resized: crop to the centre, pad with black, or stretch",
         part="values", choices=("crop", "pad", "stretch"), flags=("fit",), identity=False
     )
     data_dir: str | None = option(
@@ -253,7 +253,7 @@ class Settings:
         None, "Steps between checkpoints [default: whole epochs, at least 100 steps]", low=1, recorded=False
     )
     save_minutes: float = option(
-        10.0, "Minutes after which a checkpoint is due in any case", above=0, recorded=False
+        10.0, "Largest number of minutes between checkpoints", above=0, recorded=False
     )
     evaluate_every: int | None = option(
         None, "Steps between evaluations [default: none]", low=1, recorded=False
@@ -306,7 +306,7 @@ class Settings:
         low=0, below=1
     )
     augment: str = reading(
-        "none", "Differentiable augmentation of all that D sees, in both turns", part="game",
+        "none", "Differentiable augmentation of real and generated images, in the updates of D and of G", part="game",
         choices=("none", "color", "translation", "cutout", "color,translation", "color,cutout",
                  "translation,cutout", "color,translation,cutout")
     )
@@ -315,7 +315,7 @@ class Settings:
         0.0, "Weight gamma of the R1 penalty on D's source logit; 0: none", part="game", low=0
     )
     batch_statistics: str = reading(
-        "separate", "D's batch norm over real and generated images", part="game",
+        "separate", "Batch statistics of D: of real and generated images separately, or jointly", part="game",
         choices=("separate", "joint")
     )
     synchronized_batch_norm: bool = reading(
@@ -333,7 +333,7 @@ class Settings:
         0.0, "Clip G's and D's gradients to this global norm; 0: never", part="optimizer", low=0
     )
     on_divergence: str = reading(
-        "stop", "NaN: stop, or go back and halve the learning rates",
+        "stop", "On NaN: stop, or return to the last checkpoint with half the learning rates",
         choices=("stop", "rollback"), identity=False
     )
     on_collapse: str = reading(

@@ -438,7 +438,8 @@ def read_folder(
     ((2, 8, 8, 3), [0, 1], ['cat', 'dog'])
     """
     scale = _Scale(Path(root), value_range)
-    every = folders = class_folders(Path(root), split)
+    folders = class_folders(Path(root), split)
+    places = {folder: k for k, folder in enumerate(folders)}
     left = _names_in(folders[0].parent) - {folder.name for folder in folders} - {"test"}
     if left and notes is not None:
         notes.append(f"{str(root)!r}: {listed(sorted(left))} left out: its folders are named as the classes")
@@ -446,7 +447,7 @@ def read_folder(
         folders = _chosen(folders, classes)
     if (odd := [f.name for f in folders if _SPLIT.fullmatch(f.name)]) and notes is not None:
         notes.append(f"{str(root)!r}: {listed(odd)} read as a class: it does not hold one folder per class")
-    order = sorted(range(len(folders)), key=lambda k: every.index(folders[k]))  # as without `classes`
+    order = sorted(range(len(folders)), key=lambda k: places[folders[k]])  # as without `classes`
     paths = [_images_in(folders[k]) for k in order]
     if empty := [folders[k] for k, files in zip(order, paths) if not files]:
         where = f"{empty[0].name!r} in {empty[0].parent}"

@@ -471,7 +471,8 @@ def replayed(config, given: dict) -> dict:
         if given.get(other) is not None:
             del kept[name]
     in_memory = not isinstance(given.get("data", ""), (str, os.PathLike))
-    if isinstance(given.get("data"), tuple) or hasattr(given.get("data"), "images"):
+    arrays = isinstance(given.get("data"), (tuple, list)) or hasattr(given.get("data"), "images")
+    if arrays and given.get("arch") in (None, old["arch"]):
         kept["size"] = old["image_shape"][:2]  # arrays may have been resized
     if in_memory:
         del kept["classes"]  # data in memory bring theirs

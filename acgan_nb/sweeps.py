@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import warnings
 from collections import Counter
@@ -134,12 +135,14 @@ def _run_trial(data: Dataset, test: Dataset | None, outdir: Path, settings: dict
     classes = settings.pop("classes", None)
     data = data.subset(classes)
     wait_for_lock(outdir)
-    with warnings.catch_warnings(record=True) as said:
+    said = []
+    with warnings.catch_warnings():
         warnings.simplefilter("default")
+        warnings.showwarning = lambda message, *_, **__: said.append(str(message)) or print(message, file=sys.stderr)
         run = fit(data, outdir=outdir, verbose=False, **settings)
         if options is not None:
             _evaluate_trial(run, data, test.subset(classes), options)
-    return [str(w.message) for w in said if issubclass(w.category, UserWarning)]
+    return said
 
 
 def _evaluate_trial(run, data, test, options):
@@ -261,11 +264,11 @@ def sweep(
     gpus: float = 0.0,  # per trial; 0.25 packs four on one
     cpus: float = 1,  # per trial
     jobs: int | None = None,  # trials at once; default: as many as there is room for
-    retries: int = 3,  # of a trial whose worker died or that could not write a file
+    retries: int = 3,  # new attempts for a trial whose worker died or could not write a file
     evaluate: bool | dict = False,  # write reports; a dict holds options of `evaluate`
     verbose: bool = True,  # progress bars
-    size=None,  # of `load`: 64, (48, 64) or "48x64"
-    data_dir: str | None = None,  # of `load`
+    size=None,  # as for `load`: 64, (48, 64) or "48x64"
+    data_dir: str | None = None,  # as for `load`
     **common,  # settings of `fit` for all trials
 ) -> list[dict]:
     """Train every trial on Ray; a row for each: trial, outdir, error, last values of its history.

@@ -253,14 +253,15 @@ def _columns(reports) -> dict:
     return columns
 
 # %% ../nbs/api/35_tables.ipynb #8ca716e3
-def _runs_of(folders) -> list:
-    "The folders of the runs among them; `FileNotFoundError` if there is none."
+def _reports_of(folders) -> list:
+    "(folder, report) of the runs among them; `FileNotFoundError` if none has a report."
     found, failed = [], []
     for folder in folders:
         try:
             alone = (expanded(folder) / "report.json").is_file()
-            found.append(expanded(folder) if alone else find_run(folder))
-        except FileNotFoundError as error:  # as in runs/*
+            run = expanded(folder) if alone else find_run(folder)
+            found.append((run, read_report(run)))
+        except FileNotFoundError as error:  # as for some of runs/*
             failed.append(error)
     if failed and not found:
         raise failed[0]
@@ -272,14 +273,13 @@ def _runs_of(folders) -> list:
 def compare(folders, by_run: bool = False) -> str:
     """A table of the reports in several run directories, a column each.
 
-    `folders`: run directories, Hub addresses or names of pretrained generators; beside a run, what is
-    none is left out, with a warning. `by_run`: a row for each run instead.
+    `folders`: run directories, Hub addresses or names of pretrained generators; what has no
+    report is left out, with a warning, if another one has. `by_run`: a row for each run instead.
 
     >>> print(compare(["digits"]).splitlines()[1])
     GAN-test                   higher     98.3%        100.0%
     """
-    folders = _runs_of(folders)
-    columns = _columns([(folder, read_report(folder)) for folder in folders])
+    columns = _columns(_reports_of(folders))
     rows = table(columns, (*MEASURE_ROWS, *COUNT_ROWS))
     return "\n".join(aligned(list(zip(*rows)) if by_run else rows))
 

@@ -145,7 +145,7 @@ _KEPT["splits"] = _KEPT["sweep"]
 
 # %% ../nbs/api/31_terminal.ipynb #dbde2e67
 def _aside():
-    "A file for what is held back; in a system without room for one, it is not shown at all."
+    "A temporary file for what is held back, or, without room for one, the null device: then it is not shown."
     try:
         return tempfile.TemporaryFile()
     except OSError:

@@ -274,16 +274,16 @@ def _callbacks(self: Training, run, bar, caught) -> list:
 # %% ../nbs/api/20_train.ipynb #087cbb3b
 @contextmanager
 def _last_step_kept(callbacks):
-    "A callback that fails after the last step, as without a network, does not lose that step."
+    "If a callback fails after the last step (no network, say), that step is saved all the same."
     try:
         yield
     except Diverged:
         raise
     except Exception:
-        for saver in callbacks:
-            if isinstance(saver, RunSaver) and is_finished(saver.model, saver.steps) and saver.saved_step != saver.steps:
+        for each in callbacks:
+            if isinstance(each, (HistoryLogger, RunSaver)) and each.model is not None and is_finished(each.model, each.steps):
                 with suppress(OSError):
-                    saver.save_checkpoint()
+                    each.on_train_end()
         raise
 
 # %% ../nbs/api/20_train.ipynb #087ce161

@@ -70,8 +70,8 @@ def name_trials(trials, common: dict) -> dict:
         raise ValueError("there is no trial")
     folders = {}  # without capitals, which not every file system tells apart
     for name, settings in trials.items():
-        if not re.fullmatch(r'\w[^/\\:*?"<>|\x00-\x1f]{0,199}', str(name)):
-            text = f"{str(name)!r:.60} cannot be one: at most 200 characters, and none of / \\ : * ? \" < > |"
+        if not re.fullmatch(r"\w[^/\\]{0,199}", str(name)):
+            text = f"{str(name)!r:.60} cannot be one: it begins with a letter, digit or _, has at most 200 characters, and no slash"
             raise ValueError(f"a trial's name becomes a folder's, and {text}")
         if (other := folders.setdefault(as_file_name(str(name)).casefold(), name)) != name:
             raise ValueError(f"trials {other!r} and {name!r} would share a folder")

@@ -372,7 +372,7 @@ LINES = {  # command line, fragment of the one line
     "evaluate every": ("train digits --evaluate-every 0", "evaluate_every must be"),
     "save every": ("train digits --save-every 0", "save_every must be"),
     "rollback": ("train digits --clip-norm -1", "clip_norm must be"),
-    "compare, no run": ("compare nowhere", "no report in 'nowhere'"),
+    "compare, no run": ("compare nowhere", "no run in 'nowhere'"),
     "compare, no report": ("compare run", "run acgan evaluate run"),
     "judge unknown": ("judge nobody", "judge must be one of"),
     "data, name": ("data nosuch", "no dataset 'nosuch'"),

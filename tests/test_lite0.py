@@ -196,6 +196,6 @@ def test_the_monitor_measures_by_the_judge_it_is_given(monkeypatch):
     assert (about["judge"], about["features"]) == ("digits", "stranger")
     assert about["features_hash"] == stranger.hash
     samples = control("noise", load("digits"), real.labels)
-    distance = frechet_from_factors(*mean_and_factor(stranger.features(samples)), *real.moments)
+    distance = frechet_from_factors(*mean_and_factor(stranger.features(samples)), *real.real)
     assert real.compare(samples)[0]["frechet_distance"] == pytest.approx(distance)
     refused("feature_judge must be one of", lambda: check_fit("digits", feature_judge="fid"))

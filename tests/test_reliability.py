@@ -508,7 +508,7 @@ def test_resources_stay_flat(tmp_path):
             tracemalloc.start()
         elif step > 100 and step % 50 == 0:
             gc.collect()
-            counts = process.num_fds(), process.num_threads()
+            counts = process.num_fds(), process.num_threads(), process.memory_info().rss
             seen.append((tracemalloc.get_traced_memory()[0], *counts))
 
     watcher = keras.callbacks.LambdaCallback(on_train_batch_end=look)
@@ -517,7 +517,8 @@ def test_resources_stay_flat(tmp_path):
         run = fit("digits", arch="tiny", steps=400, batch_size=20, **often)
     finally:
         tracemalloc.stop()
-    memory, files, threads = np.array(seen).T
+    memory, files, threads, resident = np.array(seen).T
     state = sum(w.numpy().nbytes for w in run.gan.weights)
     assert memory[-1] - memory[0] < 3 * state, memory / 2**10  # of 25 checkpoints
+    assert resident[-1] < 1.05 * resident[0], resident / 2**20  # of TensorFlow, too
     assert files.max() <= files[0] + 2 and threads.max() <= threads[0] + 2

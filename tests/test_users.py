@@ -1921,7 +1921,7 @@ def test_names_in_sheets_and_curves_are_taken_as_they_are():
 # --- what a call or a command says and keeps ---
 
 
-def stop_at_2(**options):
+def stopped(**options):
     stop = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(train.Stopped) as caught:
         fit(DATA, steps=9, batch_size=20, verbose=False, callbacks=[stop], **options)
@@ -1929,8 +1929,8 @@ def stop_at_2(**options):
 
 
 def test_a_stopped_call_that_begins_anew_is_not_advised(tmp_path):
-    assert "; the same call goes on from there" in stop_at_2(outdir=tmp_path / "a")
-    said = stop_at_2(outdir=tmp_path / "b", resume=False)
+    assert "; the same call goes on from there" in stopped(outdir=tmp_path / "a")
+    said = stopped(outdir=tmp_path / "b", resume=False)
     assert "the same call, without resume=False or --no-resume, goes on from there" in said
 
 
@@ -2011,7 +2011,7 @@ def test_ctrl_c_while_the_page_is_drawn(outdir, monkeypatch):
     monkeypatch.setattr("acgan_nb.tables.summary", str)
     monkeypatch.setattr("acgan_nb.runs.run_data", lambda *_, **__: None)
     done = CliRunner().invoke(main, ["evaluate", str(outdir)])
-    assert (done.exit_code, done.stderr) == (130, "acgan: interrupted; report.json is written, its page is not\n")
+    assert (done.exit_code, done.stderr) == (130, "acgan: interrupted; the report is written, its page is not\n")
 
 
 def test_what_differs_is_shown(outdir):
@@ -2053,7 +2053,7 @@ def test_figures_of_the_command_line_need_no_display():
     assert done.returncode == 0 and done.stdout.split()[-1] == "agg", done.stderr
 
 
-def test_without_room_for_temporary_files_nothing_is_held_back(monkeypatch):
+def test_without_room_for_temporary_files_a_greeting_is_dropped(monkeypatch, capfd):
     from acgan_nb import terminal
 
     def full(*_, **__):
@@ -2062,3 +2062,4 @@ def test_without_room_for_temporary_files_nothing_is_held_back(monkeypatch):
     monkeypatch.setattr(terminal.tempfile, "TemporaryFile", full)
     with terminal._held_back():
         os.write(2, b"a greeting")
+    assert capfd.readouterr().err == ""
