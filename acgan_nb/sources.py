@@ -411,6 +411,12 @@ def _class_name(folder) -> str:
     return os.fsencode(folder.name).decode("utf-8", "backslashreplace")
 
 
+def _reading_order(folders, every) -> list[int]:
+    "The places of these folders, in the order of all: images are read as without `classes`."
+    place = {folder: k for k, folder in enumerate(every)}
+    return sorted(range(len(folders)), key=lambda k: place[folders[k]])
+
+
 def _chosen(folders, classes):
     "The folders of these classes; a `ValueError` says where there is none."
     try:
@@ -438,8 +444,7 @@ def read_folder(
     ((2, 8, 8, 3), [0, 1], ['cat', 'dog'])
     """
     scale = _Scale(Path(root), value_range)
-    folders = class_folders(Path(root), split)
-    places = {folder: k for k, folder in enumerate(folders)}
+    every = folders = class_folders(Path(root), split)
     left = _names_in(folders[0].parent) - {folder.name for folder in folders} - {"test"}
     if left and notes is not None:
         notes.append(f"{str(root)!r}: {listed(sorted(left))} left out: its folders are named as the classes")
@@ -447,7 +452,7 @@ def read_folder(
         folders = _chosen(folders, classes)
     if (odd := [f.name for f in folders if _SPLIT.fullmatch(f.name)]) and notes is not None:
         notes.append(f"{str(root)!r}: {listed(odd)} read as a class: it does not hold one folder per class")
-    order = sorted(range(len(folders)), key=lambda k: places[folders[k]])  # as without `classes`
+    order = _reading_order(folders, every)
     paths = [_images_in(folders[k]) for k in order]
     if empty := [folders[k] for k, files in zip(order, paths) if not files]:
         where = f"{empty[0].name!r} in {empty[0].parent}"

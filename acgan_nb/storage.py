@@ -465,8 +465,7 @@ def replayed(config, given: dict) -> dict:
         raise ValueError(f"{text}, which cannot be loaded by name: give the data")
     rows = [row for row in ROWS.values() if row.recorded]
     kept = {row.name: old[row.name] for row in rows if not (row.like and row.is_default(old))}
-    kept |= dict(arch=old["arch"], data=old["data"])
-    kept["evaluate_every"] = (old.get("evaluation") or {}).get("every")
+    kept |= dict(arch=old["arch"], data=old["data"], evaluate_every=(old.get("evaluation") or {}).get("every"))
     for name, other in (("steps", "epochs"), ("arch", "size")):
         if given.get(other) is not None:
             del kept[name]

@@ -26,6 +26,7 @@ from .data import Dataset
 from .directory import RunDirectory
 from .evaluation import evaluate as evaluate_run
 from .judges import judge_for, shipped_judge
+from .monitor import CollapseWarning
 from .report import save_report
 from .runs import Run, load_run
 from .settings import ROWS, check_range, settings_from
@@ -136,9 +137,15 @@ def _run_trial(data: Dataset, test: Dataset | None, outdir: Path, settings: dict
     data = data.subset(classes)
     wait_for_lock(outdir)
     said = []
+
+    def hear(message, category, filename, *_, **__):
+        print(message, file=sys.stderr)  # in the worker's log, also if the trial fails
+        if category is CollapseWarning or Path(filename).parent == Path(__file__).parent:
+            said.append(str(message))
+
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        warnings.showwarning = lambda message, *_, **__: said.append(str(message)) or print(message, file=sys.stderr)
+        warnings.showwarning = hear
         run = fit(data, outdir=outdir, verbose=False, **settings)
         if options is not None:
             _evaluate_trial(run, data, test.subset(classes), options)

@@ -172,6 +172,7 @@ def kept(outdir):
     return found
 
 
+@pytest.mark.filterwarnings("ignore:.*collapse of class")
 def test_successive_halving_goes_on_where_it_was_killed(cluster, tmp_path):
     "Killed in the second rung, after which the same call gives what an undisturbed one gives."
     outdir = tmp_path / "parts"
