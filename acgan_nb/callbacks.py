@@ -163,7 +163,7 @@ def save_if_due(self: RunSaver):
     elif self.caught or time.monotonic() - self.saved_at > 60 * self.minutes:
         self.save_checkpoint()
 
-
+# %% ../nbs/api/18_callbacks.ipynb #8b55a78e
 @patch
 def on_train_batch_end(self: RunSaver, batch, logs=None):
     if batch + 1 != (self.params or {}).get("steps"):  # else the callbacks have their `on_epoch_end` first

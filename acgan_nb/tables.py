@@ -215,7 +215,7 @@ def read_report(folder: Path) -> dict:
         raise FileNotFoundError(f"no report in {str(folder)!r}; run acgan evaluate {shlex.quote(str(folder))}")
     return read_json(path, _checked)
 
-
+# %% ../nbs/api/35_tables.ipynb #1b8f50ec
 def _checked(report):
     "`ValueError` or the like unless a table can be made of it."
     if "generated" not in report:
