@@ -112,7 +112,7 @@ def _check_names(names):
 # %% ../nbs/api/39_config.ipynb #ad9bc945
 def _width(a, b) -> int:
     "Characters in which two values are shown: as few as tell them apart."
-    return next((width for width in (16, 40) if f"{a!r:.{width}}" != f"{b!r:.{width}}"), 80)
+    return next((width for width in (16, 20, 40) if f"{a!r:.{width}}" != f"{b!r:.{width}}"), 80)
 
 # %% ../nbs/api/39_config.ipynb #34ccc9d1
 def check_same(where, old: dict, new: dict):

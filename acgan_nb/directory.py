@@ -337,7 +337,7 @@ def checkpoint_for(self: RunDirectory, config: dict) -> Checkpoint | None:
                 raise ValueError(f"{self} has a generator and no checkpoint to go on from")
     except ValueError as error:
         fits = kept and (checkpoint or exported) and kept["arch"] == config["arch"]
-        hint = f", with --init {self} to start from its weights," if fits else ","
+        hint = f", with --init {self} to use its weights," if fits else ","
         hint += " or replace it: resume=False, --no-resume"
         raise ValueError(f"{error}: choose another outdir{hint * holds_run(self.path)}") from error
     return checkpoint

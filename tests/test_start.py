@@ -125,7 +125,7 @@ def test_resumed_without_its_source_it_is_the_uninterrupted_run(later, tmp_path)
     for options, line in (
         (dict(start, init=None), "init_weights='.*', not init_weights=None"),
         (dict(start, init="digits"), "init_weights='.*', not init_weights='"),
-        (dict(start, learning_rate=2e-4), "with --init .*parts to start from its weights"),
+        (dict(start, learning_rate=2e-4), "with --init .*parts to use its weights"),
     ):
         with pytest.raises(ValueError, match=line):
             fit(DATA, steps=2, outdir=tmp_path / "parts", **options)
